@@ -1,0 +1,4 @@
+//! Commands of the project: `cargo xtask help`.
+#![forbid(unsafe_code)]
+
+fn main() {}
