@@ -23,7 +23,7 @@ pub struct Packet<'a> {
 }
 
 /// A VLAN tag (IEEE 802.1Q clause 9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VlanTag {
     /// Tag protocol identifier: 0x8100 customer tag, 0x88A8 service tag.
     pub tpid: u16,
