@@ -191,7 +191,7 @@ impl CaptureFile {
         }
     }
 
-    /// The next packets, at least one and at most a few hundred; `None` when there are no more. From a pipe they come
+    /// The next packets, at least one and at most 512; `None` when there are no more. From a pipe they come
     /// as soon as they are there.
     ///
     /// # Errors
@@ -203,6 +203,7 @@ impl CaptureFile {
             if let Err(source) = self.input.refresh() {
                 return Err(self.fail(source));
             }
+            self.records.far = matches!(self.input, Input::Mapped(_));
             let Decoded { used, stop } = self.decoder.decode(self.input.rest(), &mut self.records);
             if !self.records.list().is_empty() {
                 self.lent = used;

@@ -4,10 +4,14 @@
 
 mod support;
 
+use std::ffi::CString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Cursor;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::ptr::null;
+use std::thread;
 
 use metaflow_packet_capture::{CaptureFile, Limits, LinkType, OpenError, PcapWriter};
 use proptest::prelude::*;
@@ -148,6 +152,35 @@ fn a_mapped_file_that_becomes_shorter_ends_there() {
     assert_eq!(first + rest.len(), 2000);
     let shown = path.path().display();
     assert_eq!(end, format!("{shown} is cut short: of the record at byte 2032024 there are 500 bytes"));
+}
+
+#[test]
+fn a_mapped_page_that_cannot_be_brought_in_does_not_end_the_process() {
+    // A file of holes on a full file system in memory: mapping a hole needs a page, of which there are none left, and
+    // touching it ends the process; reading it gives zeros.
+    let folder = tempfile::tempdir().unwrap();
+    let place = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
+    let length = 3 << 20;
+    let thread = thread::spawn(move || {
+        // SAFETY: every pointer is to a string that ends with zero or null; only this thread changes its namespace.
+        let mounted = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(null(), c"/".as_ptr(), null(), libc::MS_REC | libc::MS_PRIVATE, null()) == 0
+                && libc::mount(c"full".as_ptr(), place.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=1m".as_ptr().cast()) == 0
+        };
+        if !mounted {
+            println!("skipped: cannot mount a file system: {}", std::io::Error::last_os_error());
+            return;
+        }
+        let path = folder.path().join("holes.pcap");
+        let header = PcapWriter::new(Vec::new(), LinkType::Ethernet).unwrap().into_inner();
+        fs::write(&path, header).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(24 + length).unwrap();
+        // Zeros are packets of no bytes.
+        let (packets, end) = read_all(CaptureFile::open(&path).unwrap());
+        assert_eq!((packets.len() as u64, end), (length / 16, String::new()));
+    });
+    thread.join().unwrap();
 }
 
 fn packets() -> impl Strategy<Value = Vec<Owned>> {

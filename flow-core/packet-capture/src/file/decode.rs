@@ -2,6 +2,7 @@
 
 use super::pcap::{self, Pcap};
 use super::pcapng::Pcapng;
+use super::prefetch::prefetch_ahead;
 use super::{Damage, Format};
 use crate::limits::Limits;
 use crate::packet::Record;
@@ -89,17 +90,19 @@ impl Decoder {
 #[derive(Debug)]
 pub(super) struct Records {
     list: Vec<Record>,
+    /// Whether the bytes have not been touched yet, so that the walk waits for the memory.
+    pub(super) far: bool,
 }
 
 impl Records {
     /// Packets of one batch: enough that its cost does not show, few enough that its index stays in the first cache.
-    const PACKETS: usize = 256;
+    const PACKETS: usize = 512;
     /// Bytes that a batch may span before it ends: what has been asked of the memory for the walk is still in the
     /// second cache when the consumer comes to it.
-    const BYTES: usize = 128 << 10;
+    const BYTES: usize = 256 << 10;
 
     pub(super) fn new() -> Self {
-        Self { list: Vec::with_capacity(Self::PACKETS) }
+        Self { list: Vec::with_capacity(Self::PACKETS), far: false }
     }
 
     pub(super) fn list(&self) -> &[Record] {
@@ -114,6 +117,14 @@ impl Records {
     #[inline]
     pub(super) fn push(&mut self, record: Record) {
         self.list.push(record);
+    }
+
+    /// To be told when the walk has stepped over `from..to` of `input`.
+    #[inline]
+    pub(super) fn stepped(&self, input: &[u8], from: usize, to: usize) {
+        if self.far {
+            prefetch_ahead(input, from, to);
+        }
     }
 }
 

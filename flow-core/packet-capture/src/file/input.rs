@@ -1,7 +1,7 @@
 //! Where the bytes of a capture file come from: from a mapping, or through a buffer.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,13 +24,17 @@ pub(super) struct Mapped {
     /// Bytes that may be touched: what the file had when it was opened, less when it has become shorter since.
     len: usize,
     position: usize,
+    /// Up to here the pages have been brought in.
+    ready: usize,
     /// Up to here the pages have been given back.
     released: usize,
 }
 
 impl Mapped {
-    /// Pages behind the walk are given back in pieces of this size, so that a file of any length costs little memory.
-    const RELEASE: usize = 4 << 20;
+    /// Pages are brought in and given back in pieces of this size, so that a file of any length costs little memory.
+    const PIECE: usize = 4 << 20;
+    /// The next piece is brought in when the walk has come as near to its beginning: more than a batch.
+    const NEAR: usize = 1 << 20;
 
     /// Maps a file, or says why not: some file systems cannot.
     pub(super) fn new(file: &File) -> io::Result<Self> {
@@ -39,10 +43,12 @@ impl Mapped {
         // changes the file meanwhile: changed bytes are arbitrary input like all others and every use of them is
         // checked on its own copy; for a file that becomes shorter see `refresh`.
         let map = unsafe { Mmap::map(&file)? };
-        // Only a hint; reading works without.
-        let _ = map.advise(Advice::Sequential);
+        // Only a hint: a file that is not in the page cache yet comes in large pages then.
+        let _ = map.advise(Advice::HugePage);
         let len = map.len();
-        Ok(Self { file, map, len, position: 0, released: 0 })
+        let mut mapped = Self { file, map, len, position: 0, ready: 0, released: 0 };
+        mapped.refresh()?;
+        Ok(mapped)
     }
 
     pub(super) fn rest(&self) -> &[u8] {
@@ -51,8 +57,8 @@ impl Mapped {
 
     fn advance(&mut self, used: usize) {
         self.position += used;
-        if self.position - self.released >= 2 * Self::RELEASE {
-            let end = self.position / Self::RELEASE * Self::RELEASE;
+        let end = self.position / Self::PIECE * Self::PIECE;
+        if end > self.released {
             // SAFETY: the range lies before `position`, of which no borrow exists; the pages of a file mapping that is
             // never written come back as they are in the file.
             let released = unsafe {
@@ -64,13 +70,36 @@ impl Mapped {
         }
     }
 
-    /// Looks whether the file has become shorter: touching a page behind its end would end the process (SIGBUS).
+    /// Looks whether the file has become shorter, for touching a page behind its end would end the process (SIGBUS),
+    /// and brings in the pages that come next: faster at once than one by one, and one that cannot be read, which
+    /// would end the process too, is an error here.
     fn refresh(&mut self) -> io::Result<()> {
         let now = self.file.metadata()?.len();
         if now < self.len as u64 {
             self.len = self.position.max(now as usize);
         }
+        while self.ready < self.len.min(self.position + Self::NEAR) {
+            let piece = Self::PIECE.min(self.len - self.ready);
+            match self.map.advise_range(Advice::PopulateRead, self.ready, piece) {
+                // Linux before 5.14 cannot; then each page comes when it is touched.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.ready = usize::MAX,
+                result => {
+                    result?;
+                    self.ready += piece;
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// The rest of the file by reading, which says what is wrong when pages do not come.
+    fn read_on(&self) -> io::Result<Stream> {
+        let mut file = self.file.try_clone()?;
+        file.seek(io::SeekFrom::Start(self.position as u64))?;
+        let mut stream = Stream::new(file);
+        stream.position = self.position as u64;
+        stream.taken.store(stream.position, Ordering::Relaxed);
+        Ok(stream)
     }
 }
 
@@ -207,12 +236,14 @@ impl Input {
         }
     }
 
-    /// To be called between batches: what `rest` says afterwards is safe to touch as far as can be known.
+    /// To be called before each batch: what `rest` says afterwards is safe to touch as far as can be known.
     pub(super) fn refresh(&mut self) -> io::Result<()> {
-        match self {
-            Self::Mapped(mapped) => mapped.refresh(),
-            Self::Stream(_) => Ok(()),
+        if let Self::Mapped(mapped) = self
+            && mapped.refresh().is_err()
+        {
+            *self = Self::Stream(mapped.read_on()?);
         }
+        Ok(())
     }
 
     /// Gets more bytes towards `need`; 0 at the end.

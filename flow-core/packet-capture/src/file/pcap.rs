@@ -2,7 +2,6 @@
 
 use super::Damage;
 use super::decode::{Decoded, Records, Stop, u16_at, u32_at};
-use super::prefetch::prefetch_ahead;
 use crate::limits::Limits;
 use crate::link::LinkType;
 use crate::packet::Record;
@@ -94,7 +93,7 @@ impl Pcap {
                 link: self.link,
                 vlan: Record::UNTAGGED,
             });
-            prefetch_ahead(input, used, used + length);
+            records.stepped(input, used, used + length);
             used += length;
         }
     }

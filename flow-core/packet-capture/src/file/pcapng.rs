@@ -3,7 +3,6 @@
 
 use super::Damage;
 use super::decode::{Decoded, Records, Stop, u16_at, u32_at};
-use super::prefetch::prefetch_ahead;
 use crate::limits::Limits;
 use crate::link::LinkType;
 use crate::packet::Record;
@@ -94,7 +93,7 @@ impl Pcapng {
                 return Decoded { used, stop: Stop::Damaged(damage) };
             }
             let end = used + block.bytes.len();
-            prefetch_ahead(input, used, end);
+            records.stepped(input, used, end);
             used = end;
         }
         Decoded { used, stop: Stop::Full }
