@@ -71,7 +71,11 @@ impl ReadError {
     pub(super) fn new(file: String, offset: u64, compression: Option<Compression>, source: io::Error) -> Self {
         match compression {
             Some(kind) if source.raw_os_error().is_none() => {
-                let damage = Damage::Compressed { compression: kind, reason: source.to_string() };
+                let mut reason = source.to_string();
+                if reason.contains("too much memory") {
+                    reason += "; uncompress it first, `zstd -dc --long=31 FILE | … -`";
+                }
+                let damage = Damage::Compressed { compression: kind, reason };
                 Self::Damaged { file, offset, compression, damage }
             }
             _ => Self::Io { file, offset, source },

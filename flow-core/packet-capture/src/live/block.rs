@@ -112,10 +112,56 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::offset_of;
+
+    use libc::{sockaddr_ll, tpacket3_hdr};
     use proptest::prelude::*;
 
-    use super::{Frames, Walk};
+    use super::{ADDRESS, Frames, Walk};
     use crate::link::LinkType;
+
+    /// A block as the kernel fills it, with a packet of four bytes for each packet type and protocol.
+    fn block(packets: &[(u8, i32)]) -> Vec<u8> {
+        const FIRST: usize = 48;
+        const STEP: usize = 96;
+        let mut block = vec![0; FIRST + packets.len() * STEP];
+        block[12..16].copy_from_slice(&(packets.len() as u32).to_ne_bytes());
+        block[16..20].copy_from_slice(&(FIRST as u32).to_ne_bytes());
+        for (number, (kind, protocol)) in packets.iter().enumerate() {
+            let header = &mut block[FIRST + number * STEP..][..STEP];
+            header[offset_of!(tpacket3_hdr, tp_next_offset)..][..4].copy_from_slice(&(STEP as u32).to_ne_bytes());
+            header[offset_of!(tpacket3_hdr, tp_snaplen)..][..4].copy_from_slice(&4_u32.to_ne_bytes());
+            header[offset_of!(tpacket3_hdr, tp_mac)..][..2].copy_from_slice(&80_u16.to_ne_bytes());
+            header[ADDRESS + offset_of!(sockaddr_ll, sll_pkttype)] = *kind;
+            let protocol = (*protocol as u16).to_be_bytes();
+            header[ADDRESS + offset_of!(sockaddr_ll, sll_protocol)..][..2].copy_from_slice(&protocol);
+            header[80..84].fill(number as u8);
+        }
+        block
+    }
+
+    fn taken(packets: &[(u8, i32)], frames: Frames) -> (Vec<u8>, u64) {
+        let block = block(packets);
+        let mut records = Vec::with_capacity(packets.len());
+        let ignored = Walk::new(&block).take(&block, frames, &mut records);
+        (crate::Batch::new(&block, &records).iter().map(|packet| packet.captured[0]).collect(), ignored)
+    }
+
+    #[test]
+    fn a_kernel_that_shows_loopback_packets_on_their_way_out_too_is_understood() {
+        let (in_, out) = ((libc::PACKET_HOST, libc::ETH_P_IP), (libc::PACKET_OUTGOING, libc::ETH_P_IP));
+        let frames = |skip_outgoing| Frames { link: LinkType::Ethernet, skip_outgoing };
+        assert_eq!(taken(&[out, in_, out, in_], frames(true)), (vec![1, 3], 2));
+        assert_eq!(taken(&[out, in_, out, in_], frames(false)), (vec![0, 1, 2, 3], 0));
+    }
+
+    #[test]
+    fn what_is_not_ip_is_ignored_where_no_header_says_what_it_is() {
+        let packets = [libc::ETH_P_IP, libc::ETH_P_ARP, libc::ETH_P_IPV6].map(|protocol| (libc::PACKET_HOST, protocol));
+        let frames = |link| Frames { link, skip_outgoing: false };
+        assert_eq!(taken(&packets, frames(LinkType::RawIp)), (vec![0, 2], 1));
+        assert_eq!(taken(&packets, frames(LinkType::Ethernet)), (vec![0, 1, 2], 0));
+    }
 
     proptest! {
         #[test]
