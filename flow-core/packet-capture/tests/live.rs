@@ -17,7 +17,18 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metaflow_packet_capture::{
-    Connection, LinkType, OpenRingError, Packet, Ring, RingError, RingOptions, Stop, VlanTag, Wake, interfaces, wait,
+    CaptureFile, Connection, LinkType, OpenRingError, Packet, Ring, RingError, RingFilter, RingOptions, Stop, VlanTag,
+    Wake, interfaces, wait,
+};
+
+const fn can_be_sent<T: Send>() {}
+const fn can_be_shared<T: Sync>() {}
+const _: () = {
+    can_be_sent::<CaptureFile>();
+    can_be_sent::<Ring>();
+    can_be_sent::<RingFilter>();
+    can_be_shared::<RingFilter>();
+    can_be_shared::<Stop>();
 };
 
 /// Long enough that only a failure reaches it.
