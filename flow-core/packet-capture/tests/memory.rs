@@ -17,13 +17,14 @@ fn peak_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Reads every byte of every packet.
+/// Touches every page of every packet; counts packets and bytes.
 fn read(mut file: CaptureFile) -> (u64, u64) {
     let (mut packets, mut bytes) = (0, 0);
     while let Some(batch) = file.next_batch().unwrap() {
         for packet in batch {
             packets += 1;
-            bytes += packet.captured.iter().filter(|byte| **byte == 0).count() as u64;
+            assert!(packet.captured.iter().step_by(512).all(|byte| *byte == 0));
+            bytes += packet.captured.len() as u64;
         }
     }
     (packets, bytes)
