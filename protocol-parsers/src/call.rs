@@ -70,6 +70,8 @@ pub(crate) enum Role {
     #[default]
     None,
     Request(Key),
+    /// A request that may be one that is open already.
+    Repeatable(Key),
     Response(Key),
     OneWay,
 }
@@ -100,6 +102,8 @@ pub(crate) struct Record {
     /// Set where the parser reports a protocol other than its own.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) role: Role,
+    /// How often the request was sent again.
+    pub(crate) retries: u16,
     pub(crate) status: Status,
     pub(crate) request: Half,
     pub(crate) response: Half,

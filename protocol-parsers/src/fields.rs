@@ -148,10 +148,18 @@ impl Fields {
         cut
     }
 
+    /// Adds an attribute, unless `write` appends nothing.
     pub(crate) fn attribute_with(&mut self, key: &str, limit: usize, write: impl FnOnce(&mut String)) -> bool {
+        let before = self.text.len();
         self.key(key);
         let start = self.text.len();
         write(&mut self.text);
+        if self.text.len() == start {
+            self.text.truncate(before);
+            self.entries.pop();
+            self.attributes -= 1;
+            return false;
+        }
         let cut = cut_at(&mut self.text, start.saturating_add(limit));
         self.enter(TEXT, start);
         cut

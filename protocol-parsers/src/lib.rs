@@ -26,7 +26,9 @@ mod time;
 mod trace_context;
 mod url;
 
+pub mod dns;
 pub mod http1;
+pub mod redis;
 
 pub use call::{Call, CallKind, Status};
 pub use connection::Connection;
@@ -37,7 +39,8 @@ pub use message::MessageWriter;
 pub use options::Options;
 pub use protocol::{Protocol, UnknownProtocol};
 pub use spec::{
-    Body, DurationEnd, Input, Key, Next, ParseError, ParseErrorKind, Parser, Part, Probe, ProtocolSpec, Step, Verdict,
+    Body, DurationEnd, Input, Key, Next, ParseError, ParseErrorKind, Parser, Part, Probe, ProtocolSpec, Resync, Step,
+    Verdict,
 };
 pub use stream::{Opening, Side, StreamChunk, Transport};
 pub use time::Timestamp;

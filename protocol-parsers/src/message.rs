@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use crate::call::{Record, Role};
 use crate::open::OpenCalls;
-use crate::{Field, Key, Options, Protocol, Side, Stats, Status};
+use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Transport};
 
 /// Takes down the fields of the message being read. What is written is dropped unless the step is a
 /// [`Step::Message`](crate::Step::Message) or [`Step::Part`](crate::Step::Part).
@@ -14,12 +14,18 @@ pub struct MessageWriter<'a> {
     pub(crate) options: &'a Options,
     pub(crate) stats: &'a mut Stats,
     pub(crate) from: Side,
+    pub(crate) transport: Transport,
 }
 
 impl MessageWriter<'_> {
     /// The message is a request.
     pub fn request(&mut self, key: Key) {
         self.draft.role = Role::Request(key);
+    }
+
+    /// The message is a request that may have been sent before: if one with this key waits for its answer, they are the same call.
+    pub fn request_again(&mut self, key: Key) {
+        self.draft.role = Role::Repeatable(key);
     }
 
     /// The message answers the request with this key.
@@ -52,6 +58,15 @@ impl MessageWriter<'_> {
     #[must_use]
     pub fn field_of_request(&self, key: Key, field: Field) -> Option<&str> {
         self.open.unanswered(self.from.other(), key).and_then(|record| record.fields.get(field))
+    }
+
+    /// The key of the oldest request, of those that a response of the reading side could answer, for which `test` holds.
+    #[must_use]
+    pub fn find_unanswered(&self, mut test: impl FnMut(u64) -> bool) -> Option<Key> {
+        self.open.find_unanswered(self.from.other(), |key| match key {
+            Key::Id(id) => test(id),
+            Key::Order => false,
+        })
     }
 
     /// How the call ended; said by a response, or by a one-way message about itself.
@@ -119,6 +134,12 @@ impl MessageWriter<'_> {
         if self.room_for_attribute() {
             self.draft.fields.attribute_flag(key, value);
         }
+    }
+
+    /// Whether the bytes are one datagram.
+    #[must_use]
+    pub fn is_datagram(&self) -> bool {
+        self.transport.is_datagram()
     }
 
     /// The user's choices.

@@ -166,6 +166,15 @@ impl OpenCalls {
         }
     }
 
+    /// The key of the oldest unanswered request for which `test` holds.
+    pub(crate) fn find_unanswered(&self, requester: Side, mut test: impl FnMut(Key) -> bool) -> Option<Key> {
+        let waits = |entry: &Entry| entry.record.as_ref().is_some_and(|record| record.response == Half::Absent);
+        self.entries()
+            .map(|(_, entry)| entry)
+            .find(|entry| entry.requester == requester && waits(entry) && test(entry.key))
+            .map(|entry| entry.key)
+    }
+
     /// The last call of this side, if `test` holds for it.
     pub(crate) fn last(&self, requester: Side, test: impl FnOnce(&Record) -> bool) -> Option<usize> {
         let (position, entry) = self.entries().rev().find(|(_, entry)| entry.requester == requester)?;

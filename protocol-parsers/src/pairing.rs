@@ -26,6 +26,14 @@ impl Dissector {
                 self.open_request(connection, side, key, (start, offset), bytes);
                 Some(Part::Request(key))
             }
+            Role::Repeatable(key) => {
+                if let Place::At(position) = connection.open.place_for_response(side, key) {
+                    connection.open.change(position, |record| record.retries = record.retries.saturating_add(1));
+                    return None;
+                }
+                self.open_request(connection, side, key, (start, offset), bytes);
+                Some(Part::Request(key))
+            }
             Role::OneWay => {
                 self.open_request(connection, side, Key::Order, (start, offset), bytes);
                 Some(Part::Request(Key::Order))
@@ -286,8 +294,16 @@ impl Dissector {
         let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
         let end = if ends == DurationEnd::Head { record.head_end } else { record.end };
         let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));
-        if connection.turn(record.requester()) != connection.client() {
+        let asked = connection.turn(record.requester());
+        let mut client = connection.client();
+        if asked != client && connection.opening.transport.is_datagram() && !connection.opening.sides_known {
+            // Nobody opened anything: who asks is the client.
+            client = asked;
+        } else if asked != client {
             record.fields.attribute("initiator", b"server", usize::MAX);
+        }
+        if record.retries > 0 {
+            record.fields.attribute_number("retries", i64::from(record.retries));
         }
         name_cut_fields(&mut record);
         if self.ready.len() >= self.options.limits.ready_calls {
@@ -299,7 +315,7 @@ impl Dissector {
         self.ready.push_back(Finished {
             protocol: record.protocol.unwrap_or(*protocol),
             transport: connection.opening.transport,
-            client: connection.client(),
+            client,
             kind,
             duration,
             record,

@@ -92,6 +92,14 @@ macro_rules! protocols {
 protocols! {
     /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
     1 HTTP1 "http1" => crate::http1::Http1;
+    /// Redis: RESP2 and RESP3.
+    5 REDIS "redis" => crate::redis::Redis;
+    /// DNS over UDP and TCP (RFC 1035).
+    2 DNS "dns" => crate::dns::Dns;
+    /// Multicast DNS (RFC 6762).
+    3 MDNS "mdns" => crate::dns::Mdns;
+    /// Link-local multicast name resolution (RFC 4795).
+    4 LLMNR "llmnr" => crate::dns::Llmnr;
 }
 
 #[cfg(test)]

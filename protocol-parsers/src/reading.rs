@@ -6,7 +6,8 @@ use crate::buffer::{Buffer, Times};
 use crate::connection::{Skip, State};
 use crate::dissector::release;
 use crate::{
-    Body, Connection, Dissector, Input, MessageWriter, ParseError, ParseErrorKind, Side, Step, StreamChunk, Timestamp,
+    Body, Connection, Dissector, Input, MessageWriter, ParseError, ParseErrorKind, Resync, Side, Step, StreamChunk,
+    Timestamp,
 };
 
 /// Wrong messages in one piece of input before the rest of it is dropped: it bounds the work that bytes made to look like messages cause.
@@ -178,13 +179,17 @@ impl Dissector {
             let lost = lane.lost;
             let State::Reading { parser, .. } = &mut connection.state else { break };
             if lost {
-                let skipped = parser.resync(side, input);
-                self.stats.unread_bytes += skipped.unwrap_or(input.len()) as u64;
-                used += skipped.unwrap_or(input.len());
-                connection.lane(side).lost = skipped.is_none();
-                if skipped.is_none() {
-                    break;
-                }
+                let (skipped, found) = match parser.resync(side, input) {
+                    Resync::At(position) => (position.min(input.len()), true),
+                    Resync::Perhaps(position) if piece.more && position < input.len() => {
+                        self.stats.unread_bytes += position as u64;
+                        return Progress { used: used + position, need: input.len() - position + 1 };
+                    }
+                    Resync::Perhaps(_) | Resync::Nowhere => (input.len(), false),
+                };
+                self.stats.unread_bytes += skipped as u64;
+                used += skipped;
+                connection.lane(side).lost = !found;
                 continue;
             }
             self.draft.clear();
@@ -194,6 +199,7 @@ impl Dissector {
                 options: &self.options,
                 stats: &mut self.stats,
                 from: side,
+                transport: connection.opening.transport,
             };
             let step = parser.parse(side, Input { bytes: input, more: piece.more }, &mut writer);
             match step.and_then(|step| checked(step, input.len())) {

@@ -96,8 +96,8 @@ pub trait Parser: Send {
     /// Bytes of this side are missing or were no messages: what comes next does not continue what came before.
     fn gap(&mut self, from: Side);
 
-    /// Where in `input` a message of this side begins, as far as can be seen.
-    fn resync(&mut self, from: Side, input: &[u8]) -> Option<usize>;
+    /// Where in `input` a message of this side begins, as far as can be seen. Chunks mostly begin with a message.
+    fn resync(&mut self, from: Side, input: &[u8]) -> Resync;
 
     /// Bytes of memory this parser holds on the heap, its own size included.
     fn memory(&self) -> usize;
@@ -150,6 +150,17 @@ pub enum Next {
     Detect,
     /// Something that is not read.
     Opaque,
+}
+
+/// Answer of [`Parser::resync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resync {
+    /// A message begins here.
+    At(usize),
+    /// What stands here may be the beginning of a message; more bytes will tell. Everything before it is none.
+    Perhaps(usize),
+    /// Nothing here begins a message.
+    Nowhere,
 }
 
 /// What follows the bytes of [`Step::Message`].

@@ -2,16 +2,19 @@
 
 use memchr::memmem;
 
-use super::wire::{self, Headers, RequestLine, StatusLine};
+use super::wire::{self, Headers, RequestLine, Start, StatusLine};
 use crate::trace_context::{self, Header};
 use crate::{
-    Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Side, Status, Step,
+    Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
     endpoint, url,
 };
 
 /// Kept with a request for whoever reads its response.
 const HEAD: u64 = 1;
 const CONNECT: u64 = 2;
+
+/// After a loss, a start line that is not complete is waited for up to this length.
+const LONGEST_START: usize = 4096;
 
 /// Where one direction stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,26 +72,24 @@ impl Parser for Http1Parser {
         }
     }
 
-    fn resync(&mut self, from: Side, input: &[u8]) -> Option<usize> {
+    fn resync(&mut self, from: Side, input: &[u8]) -> Resync {
         if matches!(self.lane(from).phase, Phase::Tunnel(_)) {
-            return Some(0);
+            return Resync::At(0);
         }
-        let fits = |bytes: &[u8]| match (wire::recognise(bytes), from) {
-            (wire::Start::Request, Side::Client) | (wire::Start::Response, Side::Server) => true,
-            (wire::Start::Perhaps, _) => bytes.len() == input.len(),
-            _ => false,
+        let begins = |at: usize| match (wire::recognise(input.get(at..).unwrap_or_default()), from) {
+            (Start::Request, Side::Client) | (Start::Response, Side::Server) => Resync::At(at),
+            (Start::Perhaps, _) if input.len() - at < LONGEST_START => Resync::Perhaps(at),
+            _ => Resync::Nowhere,
         };
-        if fits(input) {
-            return Some(0);
+        if begins(0) != Resync::Nowhere {
+            return begins(0);
         }
-        match from {
-            // A request begins a segment, or a line behind another message.
-            Side::Client => memmem::find_iter(input, b" HTTP/1.").find_map(|at| {
-                let line = memchr::memrchr(b'\n', input.get(..at)?)? + 1;
-                fits(input.get(line..)?).then_some(line)
-            }),
-            Side::Server => memmem::find_iter(input, b"HTTP/1.").find(|at| input.get(*at..).is_some_and(fits)),
-        }
+        // A start line behind the end of something else.
+        let mut lines = memmem::find_iter(input, b"HTTP/1.").map(|at| match from {
+            Side::Client => memchr::memrchr(b'\n', input.get(..at).unwrap_or_default()).map_or(0, |end| end + 1),
+            Side::Server => at,
+        });
+        lines.find(|at| matches!(begins(*at), Resync::At(_))).map_or(Resync::Nowhere, Resync::At)
     }
 
     fn memory(&self) -> usize {
@@ -113,7 +114,7 @@ impl Http1Parser {
         let length = match wire::head_length(input.bytes, lane.scanned) {
             Some(length) => length,
             None if input.more => {
-                if lane.scanned == 0 && wire::recognise(input.bytes) == wire::Start::Neither {
+                if lane.scanned == 0 && wire::recognise(input.bytes) == Start::Neither {
                     return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
                 }
                 // The end may begin in the last three bytes.
