@@ -140,6 +140,10 @@ impl Fields {
         cut
     }
 
+    pub(crate) fn mark_cut(&mut self, field: Field) {
+        self.cut |= 1 << field as u8;
+    }
+
     pub(crate) fn attribute(&mut self, key: &str, value: &[u8], limit: usize) -> bool {
         self.key(key);
         let start = self.text.len();

@@ -21,6 +21,7 @@ mod pairing;
 mod protocol;
 mod reading;
 mod spec;
+mod sql;
 mod stream;
 mod time;
 mod trace_context;
@@ -28,6 +29,7 @@ mod url;
 
 pub mod dns;
 pub mod http1;
+pub mod mysql;
 pub mod redis;
 
 pub use call::{Call, CallKind, Status};
@@ -40,7 +42,7 @@ pub use options::Options;
 pub use protocol::{Protocol, UnknownProtocol};
 pub use spec::{
     Body, DurationEnd, Input, Key, Next, ParseError, ParseErrorKind, Parser, Part, Probe, ProtocolSpec, Resync, Step,
-    Verdict,
+    Then, Verdict,
 };
 pub use stream::{Opening, Side, StreamChunk, Transport};
 pub use time::Timestamp;

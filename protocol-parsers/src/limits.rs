@@ -40,7 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             detection_bytes: 4 << 10,
-            message_bytes: 64 << 10,
+            message_bytes: (64 << 10) + 512,
             open_requests: 1024,
             connection_bytes: 256 << 10,
             text_bytes: 64 << 10,

@@ -94,6 +94,12 @@ impl MessageWriter<'_> {
         self.stats.texts_cut += u64::from(cut);
     }
 
+    /// The text of a field goes on, but was too long to be kept.
+    pub fn mark_cut(&mut self, field: Field) {
+        self.draft.fields.mark_cut(field);
+        self.stats.texts_cut += 1;
+    }
+
     /// Sets a text field to a number in decimal.
     pub fn field_number(&mut self, field: Field, number: u64) {
         let mut digits = [0; 20];

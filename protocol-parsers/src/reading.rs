@@ -7,7 +7,7 @@ use crate::connection::{Skip, State};
 use crate::dissector::release;
 use crate::{
     Body, Connection, Dissector, Input, MessageWriter, ParseError, ParseErrorKind, Resync, Side, Step, StreamChunk,
-    Timestamp,
+    Then, Timestamp,
 };
 
 /// Wrong messages in one piece of input before the rest of it is dropped: it bounds the work that bytes made to look like messages cause.
@@ -21,8 +21,7 @@ pub(crate) struct Piece<'a> {
     bytes: &'a [u8],
     offset: u64,
     time: When<'a>,
-    /// Whether the stream can go on directly behind them.
-    more: bool,
+    then: Then,
     /// Bytes of a datagram that were not captured.
     missing: u64,
 }
@@ -39,7 +38,7 @@ impl<'a> Piece<'a> {
             bytes: chunk.bytes,
             offset: chunk.offset,
             time: When::Once(chunk.time),
-            more: false,
+            then: Then::Gap,
             missing: chunk.missing,
         }
     }
@@ -75,11 +74,10 @@ impl Dissector {
                     let room = limit.saturating_sub(buffer.bytes.len());
                     let taken = rest.get(..room).unwrap_or(rest);
                     buffer.append(taken, offset, chunk.time);
-                    let more = buffer.bytes.len() < limit;
-                    if !more {
-                        self.stats.long_messages += 1;
-                    }
-                    self.read_buffer(connection, side, buffer, more);
+                    let full = buffer.bytes.len() >= limit;
+                    self.stats.long_messages += u64::from(full);
+                    let then = if full { Then::Limit } else { Then::More };
+                    self.read_buffer(connection, side, buffer, then);
                     taken.len()
                 }
             };
@@ -96,7 +94,7 @@ impl Dissector {
         time: Timestamp,
         limit: usize,
     ) -> usize {
-        let mut piece = Piece { side, bytes, offset, time: When::Once(time), more: true, missing: 0 };
+        let mut piece = Piece { side, bytes, offset, time: When::Once(time), then: Then::More, missing: 0 };
         let progress = self.read(connection, &piece);
         let rest = bytes.get(progress.used..).unwrap_or_default();
         if rest.is_empty() || !matches!(connection.state, State::Reading { .. }) {
@@ -111,7 +109,7 @@ impl Dissector {
         }
         // One chunk longer than the longest message: it is read as far as it goes.
         self.stats.long_messages += 1;
-        piece = Piece { bytes: rest, offset: offset + progress.used as u64, more: false, ..piece };
+        piece = Piece { bytes: rest, offset: offset + progress.used as u64, then: Then::Limit, ..piece };
         let step = self.read(connection, &piece).used;
         if step == 0 {
             self.lose(connection, side);
@@ -122,8 +120,8 @@ impl Dissector {
     }
 
     /// Reads what is buffered; what is left stays buffered.
-    fn read_buffer(&mut self, connection: &mut Connection, side: Side, mut buffer: Box<Buffer>, more: bool) {
-        if more && buffer.bytes.len() < buffer.need {
+    fn read_buffer(&mut self, connection: &mut Connection, side: Side, mut buffer: Box<Buffer>, then: Then) {
+        if then == Then::More && buffer.bytes.len() < buffer.need {
             connection.lane(side).buffer = Some(buffer);
             return;
         }
@@ -132,7 +130,7 @@ impl Dissector {
             bytes: &buffer.bytes,
             offset: buffer.offset,
             time: When::Marked(&buffer.times),
-            more,
+            then,
             missing: 0,
         };
         let progress = self.read(connection, &piece);
@@ -148,7 +146,7 @@ impl Dissector {
             self.feed(connection, StreamChunk { side, time, offset, bytes: &bytes, missing: 0 });
             return;
         }
-        if left > 0 && !more && progress.used == 0 {
+        if left > 0 && then != Then::More && progress.used == 0 {
             self.stats.unread_bytes += left as u64;
             self.lose(connection, side);
             release(&mut self.buffers, buffer);
@@ -181,7 +179,7 @@ impl Dissector {
             if lost {
                 let (skipped, found) = match parser.resync(side, input) {
                     Resync::At(position) => (position.min(input.len()), true),
-                    Resync::Perhaps(position) if piece.more && position < input.len() => {
+                    Resync::Perhaps(position) if piece.then == Then::More && position < input.len() => {
                         self.stats.unread_bytes += position as u64;
                         return Progress { used: used + position, need: input.len() - position + 1 };
                     }
@@ -201,7 +199,7 @@ impl Dissector {
                 from: side,
                 transport: connection.opening.transport,
             };
-            let step = parser.parse(side, Input { bytes: input, more: piece.more }, &mut writer);
+            let step = parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer);
             match step.and_then(|step| checked(step, input.len())) {
                 Ok(Step::NeedMore { at_least }) => return Progress { used, need: at_least },
                 Ok(Step::Skip { used: count }) => {
@@ -306,7 +304,7 @@ impl Dissector {
     /// Reads what is buffered of this side, knowing that nothing will be added to it.
     pub(crate) fn flush(&mut self, connection: &mut Connection, side: Side) {
         while let Some(buffer) = connection.lane(side).buffer.take() {
-            self.read_buffer(connection, side, buffer, false);
+            self.read_buffer(connection, side, buffer, Then::Gap);
         }
     }
 

@@ -80,9 +80,28 @@ pub enum Verdict {
 pub struct Input<'a> {
     /// Never empty. They begin where the last step ended.
     pub bytes: &'a [u8],
-    /// Whether more bytes can follow these. If not (a gap, a limit, the end of the connection or of a datagram comes next), the
-    /// parser reads what is there: a message whose length is known is reported as incomplete.
-    pub more: bool,
+    /// What comes behind them.
+    pub then: Then,
+}
+
+impl Input<'_> {
+    /// Whether it makes sense to wait for more bytes.
+    #[must_use]
+    pub const fn more(&self) -> bool {
+        matches!(self.then, Then::More)
+    }
+}
+
+/// What comes behind the bytes of an [`Input`]. Unless it is [`Then::More`], the parser reads what is there: a message whose length is
+/// known is reported with what was seen of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More bytes can follow.
+    More,
+    /// More bytes follow, but no more are kept at a time.
+    Limit,
+    /// Bytes are missing, or the connection or the datagram ends.
+    Gap,
 }
 
 /// Reads one connection of one protocol. It sees bytes and sides, never times or addresses.

@@ -35,7 +35,7 @@ impl Parser for DnsParser {
         let length = usize::from(u16::from_be_bytes(*prefix));
         match input.bytes.get(2..2 + length) {
             Some(bytes) => self.message(from, bytes, 2, message),
-            None if input.more => Ok(Step::NeedMore { at_least: 2 + length }),
+            None if input.more() => Ok(Step::NeedMore { at_least: 2 + length }),
             None => {
                 // The end is missing: what is there may still say what was asked.
                 message.incomplete();

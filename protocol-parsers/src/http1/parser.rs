@@ -113,7 +113,7 @@ impl Http1Parser {
         let lane = self.lane(from);
         let length = match wire::head_length(input.bytes, lane.scanned) {
             Some(length) => length,
-            None if input.more => {
+            None if input.more() => {
                 if lane.scanned == 0 && wire::recognise(input.bytes) == Start::Neither {
                     return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
                 }
@@ -222,7 +222,7 @@ impl Http1Parser {
             return Step::Part { used: end as u64, of: part(from), last: true };
         }
         // The end may begin in the last three bytes.
-        match input.bytes.len().saturating_sub(if input.more { 3 } else { 0 }) {
+        match input.bytes.len().saturating_sub(if input.more() { 3 } else { 0 }) {
             0 => Step::NeedMore { at_least: 4 },
             used => Step::Part { used: used as u64, of: part(from), last: false },
         }
@@ -261,7 +261,7 @@ impl Http1Parser {
             rest = next;
         }
         match used {
-            0 if input.more => Step::NeedMore { at_least: input.bytes.len() + 1 },
+            0 if input.more() => Step::NeedMore { at_least: input.bytes.len() + 1 },
             0 => Step::Part { used: input.bytes.len() as u64, of: part(from), last: false },
             _ => Step::Part { used: used as u64, of: part(from), last: false },
         }

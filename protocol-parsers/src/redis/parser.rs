@@ -125,7 +125,7 @@ impl RedisParser {
                 scan.left -= 1;
                 whole
             }
-            Progress::Line if input.more => return Ok(Step::NeedMore { at_least: input.bytes.len() + 1 }),
+            Progress::Line if input.more() => return Ok(Step::NeedMore { at_least: input.bytes.len() + 1 }),
             Progress::Line => return Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())),
         };
         lane.left = scan.left;
@@ -148,7 +148,7 @@ impl RedisParser {
         let (redact, limit) = (message.options().redact, message.options().limits.text_bytes);
         let enough =
             redact && matches!(progress, Progress::String(LONG..)) && command::is_shown(wire::strings(input.bytes));
-        if progress != Progress::Done && input.more && !enough {
+        if progress != Progress::Done && input.more() && !enough {
             lane.scan = Some(scan);
             return Ok(need_more(input, &scan, progress));
         }
@@ -184,7 +184,7 @@ impl RedisParser {
 
     fn inline(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         let Some(end) = memchr::memchr(b'\n', input.bytes) else {
-            return if input.more {
+            return if input.more() {
                 Ok(Step::NeedMore { at_least: input.bytes.len() + 1 })
             } else {
                 Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
@@ -256,7 +256,7 @@ impl RedisParser {
 
     fn reply(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         let Some((line, length)) = Line::parse(input.bytes)? else {
-            return if input.more {
+            return if input.more() {
                 Ok(Step::NeedMore { at_least: input.bytes.len() + 1 })
             } else {
                 Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
@@ -283,7 +283,7 @@ impl RedisParser {
             }
             Line::BulkError(size) => {
                 let Some(text) = input.bytes.get(length..length + size.min(NEEDED) as usize) else {
-                    if input.more {
+                    if input.more() {
                         return Ok(Step::NeedMore { at_least: length + size.min(NEEDED) as usize });
                     }
                     failed(message, input.bytes.get(length..).unwrap_or_default());
@@ -321,7 +321,7 @@ impl RedisParser {
             let channel = strings.next();
             let known = kind.map_or(Kind::None, kind_of);
             let unread = scan.left >= count;
-            if (push || known != Kind::None || unread) && progress != Progress::Done && input.more {
+            if (push || known != Kind::None || unread) && progress != Progress::Done && input.more() {
                 // What it is can only be told from its beginning, and these are short.
                 return Ok(need_more(input, &scan, progress));
             }

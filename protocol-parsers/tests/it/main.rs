@@ -2,5 +2,6 @@
 
 mod dns;
 mod http1;
+mod mysql;
 mod redis;
 mod talk;
