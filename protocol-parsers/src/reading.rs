@@ -240,24 +240,24 @@ impl Dissector {
                     failures += 1;
                     self.stats.parse_errors += 1;
                     connection.errors += 1;
-                    if connection.opening.from_start && !connection.confirmed && piece.offset + used as u64 == 0 {
-                        // The other side's bytes looked like this protocol; the first of this side are none.
+                    // The other side's bytes looked like this protocol; the first of this side are none.
+                    let first = piece.offset + used as u64 == 0;
+                    let refuted = connection.opening.from_start && !connection.confirmed && first;
+                    let given_up = connection.errors >= ERRORS_IN_A_ROW;
+                    if refuted {
                         self.withdraw(connection);
+                    }
+                    if refuted || given_up {
+                        self.stats.protocols_given_up += u64::from(!refuted);
                         self.detect_again(connection);
-                        break;
+                    } else {
+                        self.lose(connection, side);
                     }
-                    if connection.errors >= ERRORS_IN_A_ROW {
-                        self.stats.protocols_given_up += 1;
-                        self.detect_again(connection);
-                        break;
-                    }
-                    self.lose(connection, side);
-                    self.stats.unread_bytes += 1;
-                    used += 1;
-                    if failures >= ERRORS_PER_PIECE {
-                        self.stats.unread_bytes += (length - used) as u64;
-                        used = length;
-                    }
+                    // Bytes that led nowhere are not looked at again in the same way.
+                    let end = refuted || given_up || failures >= ERRORS_PER_PIECE;
+                    let dropped = if end { length - used } else { 1 };
+                    self.stats.unread_bytes += dropped as u64;
+                    used += dropped;
                 }
             }
         }

@@ -1,1 +1,0 @@
-//! Fuzz targets of the libraries.

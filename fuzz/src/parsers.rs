@@ -1,0 +1,129 @@
+//! Targets over the protocol parsers.
+
+use std::time::Duration;
+
+use protocol_parsers::{Connection, Dissector, Opening, Options, Side, StreamChunk, Timestamp, Transport};
+
+use crate::conversations::{CONVERSATIONS, Conversation};
+
+/// What one connection may hold beside the value itself, with what parsers keep of prepared statements and header tables.
+const MOST_MEMORY: usize = 320 << 10;
+
+const OPENINGS: [Opening; 4] = [
+    Opening::TCP,
+    Opening::TCP_JOINED,
+    Opening::UDP,
+    Opening { transport: Transport::Udp, server_port: Some(53), ..Opening::UDP },
+];
+
+/// Bytes of one side, in every kind of connection.
+pub fn one_side(data: &[u8]) {
+    for opening in OPENINGS {
+        for side in [Side::Client, Side::Server] {
+            let mut run = Run::new(opening);
+            run.push(side, data, 0, 0);
+            run.push(side, data, 0, 1);
+            run.push(side.other(), data, 0, 2);
+            run.finish();
+        }
+    }
+}
+
+/// A row of pieces: a byte of flags (side, gap before, cut behind, timeout), a byte of length, the bytes.
+pub fn pieces(data: &[u8]) {
+    let Some((kind, mut rest)) = data.split_first() else { return };
+    let mut run = Run::new(OPENINGS[usize::from(kind % 4)]);
+    let mut time = 0;
+    while let [flags, length, behind @ ..] = rest {
+        let (bytes, next) = behind.split_at(usize::from(*length).min(behind.len()));
+        rest = next;
+        time += 1;
+        let side = if flags & 1 == 0 { Side::Client } else { Side::Server };
+        if flags & 2 != 0 {
+            run.sent[side as usize] += u64::from(*length) * 7;
+        }
+        run.push(side, bytes, if flags & 4 != 0 { u64::from(*length) } else { 0 }, time);
+        if flags & 8 != 0 {
+            time += 100;
+            run.timeout(time);
+        }
+    }
+    run.finish();
+}
+
+/// Positions at which a known conversation is cut: first the number of the conversation, then distances between cuts.
+pub fn cuts(data: &[u8]) {
+    let Some((number, cuts)) = data.split_first() else { return };
+    let conversation = &CONVERSATIONS[usize::from(*number) % CONVERSATIONS.len()];
+    let whole = calls(conversation, &[]);
+    assert_eq!(whole.len(), conversation.calls, "{}: {whole:#?}", conversation.name);
+    assert_eq!(calls(conversation, cuts), whole, "{} cut at {cuts:?}", conversation.name);
+}
+
+fn calls(conversation: &Conversation, cuts: &[u8]) -> Vec<String> {
+    let mut run = Run::new(conversation.opening);
+    let mut distances = cuts.iter().map(|distance| usize::from(*distance) + 1).cycle();
+    for (number, (side, bytes)) in conversation.pieces.iter().enumerate() {
+        let mut rest = *bytes;
+        while !rest.is_empty() {
+            let length = if conversation.opening.transport == Transport::Udp {
+                rest.len()
+            } else {
+                distances.next().unwrap_or(rest.len())
+            };
+            let (piece, behind) = rest.split_at(length.min(rest.len()));
+            rest = behind;
+            run.push(*side, piece, 0, number as u64);
+        }
+    }
+    run.finish()
+}
+
+/// One connection being read.
+struct Run {
+    dissector: Dissector,
+    connection: Connection,
+    sent: [u64; 2],
+    calls: Vec<String>,
+}
+
+impl Run {
+    fn new(opening: Opening) -> Self {
+        Self {
+            dissector: Dissector::new(Options::default()),
+            connection: Connection::new(opening),
+            sent: [0, 0],
+            calls: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, side: Side, bytes: &[u8], missing: u64, seconds: u64) {
+        let offset = self.sent[side as usize];
+        self.sent[side as usize] += bytes.len() as u64 + missing;
+        self.dissector.push(&mut self.connection, StreamChunk { side, time: at(seconds), offset, bytes, missing });
+        assert!(self.connection.memory() <= MOST_MEMORY, "one connection holds {} bytes", self.connection.memory());
+        self.drain();
+    }
+
+    fn timeout(&mut self, seconds: u64) {
+        self.dissector.handle_timeout(&mut self.connection, at(seconds));
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(call) = self.dissector.poll() {
+            self.calls.push(format!("{call:?}"));
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        self.dissector.close(&mut self.connection);
+        self.drain();
+        assert_eq!(self.dissector.stats().calls, self.calls.len() as u64);
+        self.calls
+    }
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::ZERO + Duration::from_secs(seconds)
+}
