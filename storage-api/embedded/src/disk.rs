@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 /// What each operation leaves behind after a crash is what POSIX promises and no more: written bytes are safe after
 /// [`DiskFile::sync`], the existence and the name of a file after [`Disk::sync_dir`] of its directory. All operations block.
 pub trait Disk: Debug + Send + Sync {
-    /// Makes a directory and those above it; no error if it is there.
+    /// Makes a directory and those above it, and their names safe; no error if it is there.
     ///
     /// # Errors
     /// Those of the file system, here and in every other operation.
@@ -65,7 +65,24 @@ pub struct OsDisk;
 
 impl Disk for OsDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        let above = match path.parent() {
+            Some(above) if above != Path::new("") => above,
+            _ => Path::new("."),
+        };
+        match fs::create_dir(path) {
+            Ok(()) => self.sync_dir(above),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && above != Path::new(".") => {
+                self.create_dir(above)?;
+                fs::create_dir(path)?;
+                self.sync_dir(above)
+            }
+            // Its name may not be safe yet, if whoever made it died before. Not everyone may open what lies above.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                let _ = self.sync_dir(above);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -29,7 +29,7 @@ use crate::provider::{Provider, extension};
 use crate::record::Record;
 use crate::recovery::recover;
 use crate::state::Shared;
-use crate::{OpenError, Options, RecoveryReport, Stats, pushdown};
+use crate::{OpenError, Options, RecoveryReport, Stats, parquet_file, pushdown};
 
 /// A store in a directory.
 ///
@@ -111,6 +111,19 @@ impl Embedded {
     /// When reading or writing fails; the files are then as they were.
     pub async fn merge(&self) -> Result<(), BackendError> {
         self.ask(Task::Merge).await
+    }
+
+    /// Reads every sealed file and compares it with its checksum; answers those that are damaged or cannot be read.
+    ///
+    /// # Errors
+    /// When the work could not be done at all.
+    pub async fn check(&self) -> Result<Vec<PathBuf>, BackendError> {
+        let check = |shared: &Shared| {
+            let files: Vec<_> = shared.tables().values().flat_map(|table| table.files.clone()).collect();
+            let damaged = files.iter().filter(|file| parquet_file::checked(file).is_err());
+            Ok(damaged.map(|file| file.path.clone()).collect())
+        };
+        self.blocking(check).await
     }
 
     /// Ends the store's threads and gives the directory free, without blocking the runtime as dropping does.
@@ -326,12 +339,8 @@ fn create(shared: &Shared, wanted: &TableDefinition) -> Result<TableDefinition, 
         return Ok(wanted.clone());
     }
     let folder = shared.root.join(FileEntry::folder(&name));
-    let make = || {
-        shared.disk().create_dir(&folder)?;
-        shared.disk().sync_dir(&shared.root.join("tables"))?;
-        shared.disk().sync_dir(&shared.root)
-    };
-    make().map_err(|error| failed(Failure::new("the table's folder could not be made", &error)))?;
+    let made = shared.disk().create_dir(&folder);
+    made.map_err(|error| failed(Failure::new("the table's folder could not be made", &error)))?;
     let mut refused = None;
     let mut stands = wanted.clone();
     let limits = shared.options.limits.dedup;

@@ -61,7 +61,7 @@ fn choose(shared: &Shared) -> Option<(TableName, Vec<Arc<DataFile>>)> {
     let most = shared.options.limits.merge as u64;
     let mut groups: BTreeMap<(TableName, i64), Vec<Arc<DataFile>>> = BTreeMap::new();
     for (name, table) in shared.tables().iter() {
-        for file in table.files.iter().filter(|file| file.entry.memory <= most / 2) {
+        for file in table.files.iter().filter(|file| file.entry.memory <= most / 2 && !file.is_damaged()) {
             groups.entry((name.clone(), file.entry.hour)).or_default().push(file.clone());
         }
     }

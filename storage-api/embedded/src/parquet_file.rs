@@ -109,12 +109,24 @@ fn plain_sort(table: &TableDefinition) -> bool {
     table.sort_indices().iter().all(|&index| nested.is_none_or(|nested| index < nested))
 }
 
-/// All rows of a file, in the shape that the table has now.
-pub(crate) fn read(file: &Arc<DataFile>) -> Result<Vec<RecordBatch>, Failure> {
+/// All rows of a file, if its bytes are still those that were written.
+pub(crate) fn read(file: &DataFile) -> Result<Vec<RecordBatch>, Failure> {
     let fail = |error: &(dyn std::error::Error + 'static)| Failure::new("a file could not be read", error);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Ranges(file.clone())).map_err(|error| fail(&error))?;
+    let bytes = Bytes::from(checked(file)?);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| fail(&error))?;
     let batches = reader.with_batch_size(PAGE_ROWS).build().map_err(|error| fail(&error))?;
     batches.collect::<Result<_, _>>().map_err(|error| fail(&error))
+}
+
+/// The bytes of a file, if they are still those that were written.
+pub(crate) fn checked(file: &DataFile) -> Result<Vec<u8>, Failure> {
+    let bytes = file.disk().read(&file.path).map_err(|error| Failure::new("a file could not be read", &error))?;
+    if bytes.len() as u64 == file.entry.bytes && crc32c::crc32c(&bytes) == file.entry.crc32c {
+        return Ok(bytes);
+    }
+    file.set_damaged();
+    let reason = format!("the checksum of {} does not fit", file.path.display());
+    Err(Failure { what: "a file is damaged", reason, full: false })
 }
 
 /// The schema that rows of a file are written with: without metadata, which the manifest keeps.

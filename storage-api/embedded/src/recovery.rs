@@ -226,7 +226,6 @@ impl Replay<'_> {
         let keep = || {
             let disk = self.shared.disk();
             disk.create_dir(&folder)?;
-            disk.sync_dir(&self.shared.root)?;
             let mut file = disk.create(&copy)?;
             file.write_all(bytes)?;
             file.sync()?;

@@ -62,6 +62,8 @@ pub(crate) struct DataFile {
     pub(crate) path: PathBuf,
     disk: Arc<dyn Disk>,
     obsolete: AtomicBool,
+    /// Its bytes were found changed; it is not merged, so that what is wrong stays where it is.
+    damaged: AtomicBool,
 }
 
 /// A table at one moment.
@@ -136,7 +138,8 @@ impl Shared {
 
     pub(crate) fn data_file(&self, table: &TableName, entry: FileEntry) -> Arc<DataFile> {
         let path = self.root.join(FileEntry::folder(table)).join(entry.name());
-        Arc::new(DataFile { entry, path, disk: self.options.disk.clone(), obsolete: AtomicBool::new(false) })
+        let (obsolete, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(DataFile { entry, path, disk: self.options.disk.clone(), obsolete, damaged })
     }
 }
 
@@ -183,6 +186,14 @@ impl DataFile {
     /// No longer part of the store.
     pub(crate) fn retire(&self) {
         self.obsolete.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
