@@ -97,7 +97,7 @@ impl Embedded {
         &self.report
     }
 
-    /// Writes all rows in memory to files now, and merges files where that is worth it.
+    /// Writes all rows in memory to files now.
     ///
     /// # Errors
     /// When writing fails; the rows are then still in memory and in the log, and scans see them.

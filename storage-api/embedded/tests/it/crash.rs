@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use metaflow_storage_embedded::{Embedded, Limits, Options};
 use storage_api::{AppendError, IngestBatch, Storage, TableDefinition, Timestamp};
 
@@ -59,11 +59,12 @@ async fn work(disk: &Sim) {
     let _ = store.create_table(&plain()).await;
     let mut next = 0;
     for round in 0..6 {
-        for _ in 0..2 {
-            let together = (0..3).map(|more| send(&store, disk, next + more));
-            join_all(together).await;
-            next += 3;
-        }
+        let together = |first: u64| join_all((first..first + 3).map(|number| send(&store, disk, number)));
+        together(next).await;
+        // While rows are being written to files, others come.
+        let (_, stored) = join(store.flush(), together(next + 3)).await;
+        drop(stored);
+        next += 6;
         // Sent again, as after a lost acknowledgement.
         let _ = send(&store, disk, next - 1).await;
         let _ = store.flush().await;

@@ -3,5 +3,8 @@
 
 mod conformance;
 mod crash;
+mod golden;
+mod kill;
 mod sim_disk;
+mod store;
 mod support;
