@@ -97,7 +97,7 @@ fn batch(table: &TableDefinition, dice: &mut Dice, number: usize, traced: u64, t
     let binary = |width: i32, dice: &mut Dice| {
         let values = rows.iter().map(|_| {
             let bytes = [dice.next().to_be_bytes(), dice.next().to_be_bytes()].concat();
-            (traced > 0 && dice.next() % traced == 0).then(|| bytes[..width as usize].to_vec())
+            (traced > 0 && dice.next().is_multiple_of(traced)).then(|| bytes[..width as usize].to_vec())
         });
         Arc::new(
             FixedSizeBinaryArray::try_from_sparse_iter_with_size(values.collect::<Vec<_>>().into_iter(), width)
@@ -107,7 +107,7 @@ fn batch(table: &TableDefinition, dice: &mut Dice, number: usize, traced: u64, t
     let step = 1_000_000_000 / RATE;
     let times = rows.iter().map(|&row| START + row as i64 * step + (dice.next() % step as u64) as i64);
     let times = TimestampNanosecondArray::from_iter_values(times.collect::<Vec<_>>()).with_timezone("+00:00");
-    let failed: Vec<bool> = rows.iter().map(|_| dice.next() % 100 == 0).collect();
+    let failed: Vec<bool> = rows.iter().map(|_| dice.next().is_multiple_of(100)).collect();
     let path = |endpoint: &u64, dice: &mut Dice| format!("/api/v1/things/{endpoint}?page={}", dice.next() % 1000);
     let resource: StringArray = endpoints.iter().map(|endpoint| text.then(|| path(endpoint, dice))).collect();
     let columns: Vec<ArrayRef> = vec![

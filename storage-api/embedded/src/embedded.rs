@@ -74,6 +74,7 @@ impl Embedded {
         let (log, requests) = channel();
         let mut writer = Log::new(shared.clone(), keeper.clone(), recovered.log.next);
         writer.rewrite(recovered.log).map_err(io)?;
+        shared.take_reserve();
         let spawn =
             |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(work);
         let threads = vec![
@@ -335,8 +336,10 @@ impl Drop for Embedded {
 fn create(shared: &Shared, wanted: &TableDefinition) -> Result<TableDefinition, CreateTableError> {
     let name = wanted.name().clone();
     let failed = |failure| CreateTableError::Backend(BackendError::retryable(failure));
-    if shared.definition(&name).as_ref() == Some(wanted) {
-        return Ok(wanted.clone());
+    if let Some(stored) = shared.definition(&name)
+        && stored.grown_by(wanted)? == stored
+    {
+        return Ok(stored);
     }
     let folder = shared.root.join(FileEntry::folder(&name));
     let made = shared.disk().create_dir(&folder);

@@ -91,7 +91,10 @@ fn flush_now(shared: &Shared, log: &Sender<Request>) -> Result<(), Failure> {
     log.send(Request::Seal(answer)).map_err(|_| closed())?;
     let flushed = sealed.recv().map_err(|_| closed()).flatten().and_then(|sealed| flush(shared, sealed));
     match &flushed {
-        Ok(()) => shared.counters.flushes.add(1),
+        Ok(()) => {
+            shared.counters.flushes.add(1);
+            shared.take_reserve();
+        }
         Err(failure) => shared.counters.failed(&shared.counters.flush_failures, failure),
     }
     flushed

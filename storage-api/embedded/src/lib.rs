@@ -19,6 +19,7 @@ mod pushdown;
 mod record;
 mod recovery;
 mod report;
+mod reserve;
 mod state;
 mod stats;
 

@@ -17,6 +17,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where the files lie; tests put other disks here.
     pub disk: Arc<dyn Disk>,
+    /// Keep 4 MiB of the disk in hand, by which retention still works when it is full.
+    pub reserve: bool,
 }
 
 /// Bounds of a store. Each that is reached is counted in [`crate::Stats`].
@@ -51,6 +53,7 @@ impl Default for Options {
             flush_after: Duration::from_secs(60),
             limits: Limits::default(),
             disk: Arc::new(OsDisk),
+            reserve: true,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::error::Failure;
 use crate::footers::Footers;
 use crate::manifest::{FileEntry, Manifest};
+use crate::reserve::Reserve;
 use crate::stats::Counters;
 use crate::{Disk, Options};
 
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     pub(crate) counters: Counters,
     pub(crate) footers: Footers,
+    reserve: Reserve,
     tables: Mutex<Tables>,
     manifest: Mutex<Manifest>,
 }
@@ -82,6 +84,7 @@ impl Shared {
             budget: Budget::new(options.limits.memory),
             counters: Counters::default(),
             footers: Footers::new(options.limits.footers),
+            reserve: Reserve::default(),
             options,
             tables: Mutex::new(tables),
             manifest: Mutex::new(manifest),
@@ -123,10 +126,23 @@ impl Shared {
         let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = manifest.clone();
         let result = change(&mut next)?;
-        write_manifest(self.disk(), &self.root, &next)?;
+        match write_manifest(self.disk(), &self.root, &next) {
+            // On a full disk retention must still be able to say what is no longer needed.
+            Err(failure) if failure.full => {
+                self.reserve.use_up(self.disk(), &self.root);
+                write_manifest(self.disk(), &self.root, &next)?;
+            }
+            written => written?,
+        }
         *manifest = next;
         install(&mut self.tables(), result);
         Ok(())
+    }
+
+    pub(crate) fn take_reserve(&self) {
+        if self.options.reserve {
+            self.reserve.take(self.disk(), &self.root);
+        }
     }
 
     /// A new id for a file. It is not used again even if the file is never named by a manifest.

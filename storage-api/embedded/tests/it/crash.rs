@@ -253,9 +253,9 @@ fn every_flipped_bit_of_the_log_is_noticed_and_costs_one_batch_at_most() {
             assert!(found.iter().all(|value| *value < 20), "bit {bit} changed a value: {found:?}");
             // A flip in the zeros between two frames changes nothing.
             if missing == 0 {
-                quiet += 1
+                quiet += 1;
             } else {
-                *lost.entry(noticed).or_insert(0) += 1
+                *lost.entry(noticed).or_insert(0) += 1;
             }
             store.close().await;
         }

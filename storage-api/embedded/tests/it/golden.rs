@@ -166,7 +166,7 @@ fn a_missing_file_is_reported_and_the_rest_is_served() {
     fs::write(files.join("485760-99.parquet.new"), "unfinished").unwrap();
     run(async {
         let store = open(folder.path()).await;
-        assert_eq!(store.recovery().missing, [file.clone()]);
+        assert_eq!(store.recovery().missing, std::slice::from_ref(&file));
         assert_eq!(store.recovery().leftovers, 1);
         assert!(!store.recovery().is_complete());
         assert_eq!(values(&store).await, [7, 8]);

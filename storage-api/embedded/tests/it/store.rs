@@ -1,5 +1,6 @@
 //! What is particular to this store.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use datafusion::catalog::SchemaProvider;
@@ -128,7 +129,7 @@ fn rows_of_very_many_hours_share_a_bounded_number_of_files() {
         let range =
             TimeRange::between(Timestamp::from_nanos(START + 40 * HOUR), Timestamp::from_nanos(START + 43 * HOUR));
         let found = scan(&store, ScanRequest::new(name("plain")).within(range)).await;
-        assert_eq!(found.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+        assert_eq!(found.iter().map(arrow_array::RecordBatch::num_rows).sum::<usize>(), 3);
         store.close().await;
     });
 }
@@ -295,6 +296,60 @@ fn an_id_that_is_not_there_is_found_out_without_reading_rows() {
         let missing = 4001_u64.to_be_bytes().repeat(2).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let plan = sql(&session, &format!("EXPLAIN ANALYZE SELECT * FROM spans WHERE trace_id = X'{missing}'")).await;
         assert!(plan.contains("row_groups_pruned_bloom_filter=1 total → 0 matched"), "{plan}");
+        store.close().await;
+    });
+}
+
+/// A small file system in memory, gone when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// `None`, and the reason printed, where mounting is not allowed.
+    fn mount(megabytes: usize) -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let size = format!("size={megabytes}m");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            other => {
+                println!("skipped: a small file system cannot be mounted: {other:?}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn retention_makes_room_on_a_disk_that_is_really_full() {
+    let Some(disk) = SmallDisk::mount(12) else { return };
+    run(async {
+        let options = Options { reserve: true, ..limited(Limits { flush: 1 << 20, ..Limits::default() }) };
+        let store = Embedded::open(disk.0.path(), options).await.unwrap();
+        store.create_table(&plain()).await.unwrap();
+        let mut dice = crate::sim_disk::Dice(1);
+        let mut hour = 0;
+        let mut full = None;
+        while full.is_none() {
+            assert!(hour < 1000, "the disk never gets full");
+            // Numbers that do not compress.
+            let batch = IngestBatch::new(id(hour), rows_at(START + hour as i64 * HOUR, (0..3000).map(|_| dice.next())));
+            full = store.append(&name("plain"), batch).await.err();
+            hour += 1;
+        }
+        let full = full.unwrap();
+        assert!(full.is_retryable() && matches!(full, AppendError::Full { .. }), "{full}");
+        let before = values(&store).await.len();
+        assert_eq!(before as u64, (hour - 1) * 3000);
+        store.drop_before(&name("plain"), Timestamp::from_nanos(START + (hour as i64 - 5) * HOUR)).await.unwrap();
+        store.flush().await.unwrap();
+        append(&store, 10_000, [1]).await;
+        assert!(values(&store).await.len() < before);
         store.close().await;
     });
 }

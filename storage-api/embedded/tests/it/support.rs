@@ -24,7 +24,7 @@ pub(crate) fn run<F: Future>(future: F) -> F::Output {
 
 /// Nothing happens unless the test asks for it.
 pub(crate) fn quiet() -> Options {
-    Options { flush_after: Duration::from_secs(3600), ..Options::default() }
+    Options { flush_after: Duration::from_secs(3600), reserve: false, ..Options::default() }
 }
 
 pub(crate) async fn open(path: &Path) -> Embedded {
