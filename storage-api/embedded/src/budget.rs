@@ -66,9 +66,9 @@ impl Budget {
         }
     }
 
-    /// Takes room for rows that are there already, as far as there is any.
-    pub(crate) fn occupy(&self, units: u32) {
-        self.room.forget_permits(units as usize);
+    /// Takes room for rows that are there already, as far as there is any; answers how much it took.
+    pub(crate) fn occupy(&self, units: u32) -> u32 {
+        self.room.forget_permits(units as usize) as u32
     }
 
     pub(crate) fn give_back(&self, units: u32) {

@@ -88,9 +88,7 @@ impl Embedded {
         let config =
             SessionConfig::new().with_target_partitions(thread::available_parallelism().map_or(1, usize::from));
         let session = SessionContext::new_with_config(config);
-        let store = Self { shared, report: recovered.report, session, keeper, log: Some(log), threads, _lock: lock };
-        store.poke_if_full();
-        Ok(store)
+        Ok(Self { shared, report: recovered.report, session, keeper, log: Some(log), threads, _lock: lock })
     }
 
     /// What opening found and did.
@@ -172,14 +170,6 @@ impl Embedded {
         match done.await {
             Ok(result) => result.map_err(BackendError::retryable),
             Err(_) => Err(BackendError::permanent("the store is closed")),
-        }
-    }
-
-    fn poke_if_full(&self) {
-        let tables = self.shared.tables();
-        let units: usize = tables.values().flat_map(|table| &table.active).map(|rows| rows.units as usize).sum();
-        if units >= Budget::units(self.shared.options.limits.flush) as usize {
-            self.keeper.poke();
         }
     }
 

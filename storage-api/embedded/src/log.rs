@@ -11,6 +11,7 @@ use storage_api::{AppendError, BatchId, BatchWindows, Durability, Seen, TableNam
 use tokio::sync::oneshot;
 
 use crate::DiskFile;
+use crate::budget::Budget;
 use crate::error::Failure;
 use crate::frame::{SEGMENT_HEADER, Segment};
 use crate::keeper::Keeper;
@@ -49,6 +50,8 @@ pub(crate) struct Log {
     current: Option<Open>,
     /// The number of the next segment; numbers are never used twice.
     next: u64,
+    /// What the rows of the current segments take of the budget.
+    units: u64,
 }
 
 /// The segment that is written to.
@@ -63,7 +66,7 @@ struct Open {
 
 impl Log {
     pub(crate) fn new(shared: Arc<Shared>, keeper: Keeper, next: u64) -> Self {
-        Self { shared, keeper, current: None, next }
+        Self { shared, keeper, current: None, next, units: 0 }
     }
 
     /// Writes what was read from an older log again, and removes that one. What was read may have come from memory of the
@@ -71,6 +74,8 @@ impl Log {
     /// what is written anew is known to be safe. If it fails the old log stays, and is made as safe as can be.
     pub(crate) fn rewrite(&mut self, replayed: Replayed) -> std::io::Result<()> {
         let Replayed { records, segments, .. } = replayed;
+        self.units = records.iter().map(|record| u64::from(Budget::units(record.size()))).sum();
+        self.poke_if_full();
         let mut open = records.as_slice();
         while !open.is_empty() {
             let mut bytes = 0;
@@ -187,9 +192,9 @@ impl Log {
     }
 
     /// Makes stored batches visible, all at once, and answers.
-    fn publish(&self, fresh: Vec<Pending>, repeats: Vec<Pending>) {
+    fn publish(&mut self, fresh: Vec<Pending>, repeats: Vec<Pending>) {
         let counters = &self.shared.counters;
-        let (mut active, mut answers) = (0, Vec::with_capacity(fresh.len()));
+        let mut answers = Vec::with_capacity(fresh.len());
         {
             let mut tables = self.shared.tables();
             for pending in fresh {
@@ -199,24 +204,28 @@ impl Log {
                 counters.batches.add(1);
                 counters.rows.add(record.rows.num_rows() as u64);
                 match Rows::new(record.rows, table.definition.time_index(), units) {
-                    Some(rows) => table.active.push(Arc::new(rows)),
+                    Some(rows) => {
+                        self.units += u64::from(units);
+                        table.active.push(Arc::new(rows));
+                    }
                     None => self.shared.budget.give_back(units),
                 }
                 answers.push(answer);
             }
-            for table in tables.values() {
-                active += table.active.iter().map(|rows| rows.units as usize).sum::<usize>();
-            }
         }
-        if active >= crate::budget::Budget::units(self.shared.options.limits.flush) as usize {
-            self.keeper.poke();
-        }
+        self.poke_if_full();
         for answer in answers {
             let _ = answer.send(Ok(()));
         }
         for pending in repeats {
             counters.duplicates.add(1);
             self.answer(pending, Ok(()));
+        }
+    }
+
+    fn poke_if_full(&self) {
+        if self.units >= Budget::units(self.shared.options.limits.flush).into() {
+            self.keeper.poke();
         }
     }
 
@@ -283,6 +292,7 @@ impl Log {
                 let _ = open.file.sync();
             }
         }
+        self.units = 0;
         let mut tables = self.shared.tables();
         let sealed = tables.iter_mut().map(|(name, table)| {
             let rows = std::mem::take(&mut table.active);

@@ -205,10 +205,9 @@ impl Replay<'_> {
         table.windows.record(record.id);
         self.report.batches += 1;
         self.report.rows += record.rows.num_rows() as u64;
-        let units = Budget::units(record.size());
-        if let Some(rows) = Rows::new(record.rows.clone(), table.definition.time_index(), units) {
-            table.active.push(Arc::new(rows));
-            self.shared.budget.occupy(units);
+        if record.rows.num_rows() > 0 {
+            let units = self.shared.budget.occupy(Budget::units(record.size()));
+            table.active.extend(Rows::new(record.rows.clone(), table.definition.time_index(), units).map(Arc::new));
         }
         self.replayed.records.push(record);
         Some(())

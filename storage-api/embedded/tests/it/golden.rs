@@ -8,6 +8,7 @@ use metaflow_storage_embedded::{Embedded, OpenError};
 use storage_api::{IngestBatch, ScanRequest, Storage, TableDefinition};
 use tempfile::TempDir;
 
+use crate::sim_disk::Dice;
 use crate::support::{append, id, name, open, plain, quiet, rows, run, scan, values};
 
 fn golden(version: &str) -> PathBuf {
@@ -152,6 +153,51 @@ fn a_damaged_or_missing_manifest_is_refused_with_its_name() {
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     let error = open_changed(|folder| fs::remove_file(folder.join("MANIFEST")).unwrap());
     assert!(matches!(error, OpenError::Missing { .. }), "{error}");
+}
+
+/// Bytes changed, cut, doubled and moved anywhere but in the sealed file: an error or fewer rows, never other rows.
+#[test]
+fn a_mangled_store_is_refused_or_serves_what_is_left() {
+    let mut dice = Dice(11);
+    let (mut refused, mut served) = (0, 0);
+    for round in 0..150 {
+        let folder = TempDir::new().unwrap();
+        copy(&golden("v1"), folder.path());
+        let path = if round % 3 == 0 { folder.path().join("MANIFEST") } else { segment(folder.path()) };
+        let mut bytes = fs::read(&path).unwrap();
+        for _ in 0..=dice.below(3) {
+            let (from, to) = (dice.below(bytes.len()), dice.below(bytes.len()));
+            match dice.below(4) {
+                0 => bytes[from] = dice.next() as u8,
+                1 => bytes.truncate(from.max(1)),
+                2 => drop(bytes.drain(from.min(to)..from.max(to))),
+                _ => {
+                    let part = bytes[from.min(to)..from.max(to)].to_vec();
+                    let at = dice.below(bytes.len());
+                    bytes.splice(at..at, part);
+                }
+            }
+            bytes.push(0);
+        }
+        fs::write(path, bytes).unwrap();
+        run(async {
+            match Embedded::open(folder.path(), quiet()).await {
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    refused += 1;
+                }
+                Ok(store) => {
+                    let found = values(&store).await;
+                    assert!(found.starts_with(&[2, 3, 5, 6]), "{found:?}");
+                    assert!(found[4..].iter().all(|value| [7, 8].contains(value)) && found.len() <= 6, "{found:?}");
+                    append(&store, 100, [2]).await;
+                    store.close().await;
+                    served += 1;
+                }
+            }
+        });
+    }
+    assert!(refused > 20 && served > 20, "{refused} refused, {served} served");
 }
 
 #[test]
