@@ -1,4 +1,29 @@
 //! Commands of the project: `cargo xtask help`.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for people")]
 
-fn main() {}
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Commands of the project")]
+enum Command {
+    /// Formats, lints and tests everything
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Test(options) => test::run(&options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

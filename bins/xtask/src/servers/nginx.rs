@@ -1,0 +1,54 @@
+//! nginx with a few answers of every class.
+
+use std::fs;
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use super::{local, program};
+use crate::child::{Running, free_port};
+
+/// A running nginx.
+#[derive(Debug)]
+pub struct Nginx {
+    /// The running program.
+    pub process: Running,
+    /// Its port for HTTP/1.
+    pub port: u16,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// Starts one and waits until it answers. Paths: `/ok`, `/orders/ID`, `/missing` (404), `/broken` (500), `/big` (1 MiB), `/chunked`.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub fn start() -> Result<Self> {
+        let (folder, port) = (TempDir::new()?, free_port()?);
+        let place = folder.path().display();
+        fs::write(folder.path().join("big"), vec![b'x'; 1 << 20])?;
+        let configuration = format!(
+            "daemon off; worker_processes 1; pid {place}/pid; error_log stderr crit;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{\n\
+               access_log off; default_type text/plain;\n\
+               client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
+               uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+               server {{\n\
+                 listen 127.0.0.1:{port}; root {place};\n\
+                 location = /ok {{ return 200 \"fine\\n\"; }}\n\
+                 location /orders/ {{ return 200 \"order\\n\"; }}\n\
+                 location = /broken {{ return 500 \"broken\\n\"; }}\n\
+                 location = /chunked {{ gzip on; gzip_min_length 1; gzip_types text/plain; alias {place}/big; }}\n\
+                 location = /big {{ }}\n\
+               }}\n\
+             }}\n"
+        );
+        fs::write(folder.path().join("nginx.conf"), configuration)?;
+        let mut command = program("nginx")?;
+        command.args(["-p", &place.to_string(), "-c", "nginx.conf", "-e", "stderr"]);
+        let mut process = Running::start(&mut command)?;
+        process.wait_for_port(local(port))?;
+        Ok(Self { process, port, _folder: folder })
+    }
+}

@@ -1,0 +1,376 @@
+//! Reads a MySQL connection command by command.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+
+use super::answer::{Answer, Expect};
+use super::wire::{self, EOF, ERR, Failure, HEADER, LONGEST, Login, MORE_DATA, OK, Packet, Start, capability};
+use crate::sql::{self, Dialect};
+use crate::{
+    Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
+    Then,
+};
+
+/// The context of a request is its command; a login has none.
+const LOGIN: u64 = 0x100;
+const CHANGE_USER: u8 = 17;
+/// Prepared statements whose text is kept, and bytes of each.
+const STATEMENTS: usize = 128;
+const STATEMENT_BYTES: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct MySqlParser {
+    phase: Phase,
+    answer: Answer,
+    schema: Option<Box<str>>,
+    /// The schema once the running command succeeds.
+    next_schema: Option<Box<str>>,
+    statements: BTreeMap<u32, Box<str>>,
+    /// Whether queries carry attributes, where the login was seen.
+    attributes: Option<bool>,
+    compress: bool,
+    /// The packet before was as long as one can be: the client's next one continues its command.
+    continued: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Before or within the handshake.
+    #[default]
+    Connecting,
+    Commands,
+    Tls,
+    Compressed,
+}
+
+impl Parser for MySqlParser {
+    fn parse(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        match (self.phase, from) {
+            (Phase::Tls, _) => Ok(Step::Switch { used: 0, to: Next::Detect }),
+            (Phase::Compressed, _) => Ok(Step::Switch { used: 0, to: Next::Opaque }),
+            (_, Side::Client) => self.client(input, message),
+            (_, Side::Server) => self.server(input, message),
+        }
+    }
+
+    fn gap(&mut self, from: Side) {
+        if from == Side::Server {
+            self.answer.expect = Expect::Nothing;
+        }
+        self.continued = false;
+        if self.phase == Phase::Connecting {
+            self.phase = Phase::Commands;
+        }
+    }
+
+    fn resync(&mut self, from: Side, input: &[u8]) -> Resync {
+        if matches!(self.phase, Phase::Tls | Phase::Compressed) {
+            return Resync::At(0);
+        }
+        match (wire::recognise(input, false), from) {
+            (Start::Client, Side::Client) | (Start::Server, Side::Server) => Resync::At(0),
+            (Start::Perhaps, Side::Server) if is_ok(input) => Resync::At(0),
+            (Start::Perhaps, _) if input.len() < 64 => Resync::Perhaps(0),
+            _ => Resync::Nowhere,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        let texts: usize = self.statements.values().map(|text| text.len() + 64).sum();
+        size_of::<Self>() + texts
+    }
+}
+
+/// Whether the bytes are an OK packet and nothing else.
+fn is_ok(input: &[u8]) -> bool {
+    Packet::parse(input)
+        .is_some_and(|packet| input.len() == HEADER + packet.length && packet.payload.first() == Some(&OK))
+}
+
+impl MySqlParser {
+    fn client(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        let Some(packet) = Packet::parse(input.bytes) else { return more(input, HEADER) };
+        let whole = HEADER + packet.length;
+        if self.continued || packet.sequence != 0 && self.answer.expect == Expect::File {
+            self.continued = packet.length == LONGEST;
+            return Ok(Step::Part { used: whole as u64, of: Part::Request(Key::Order), last: !self.continued });
+        }
+        if !packet.is_whole() && input.more() {
+            return Ok(Step::NeedMore { at_least: whole });
+        }
+        if packet.sequence != 0 {
+            return self.handshake(&packet, message).map(|step| beyond(step, &packet, input));
+        }
+        let Some((command, rest)) = packet.payload.split_first() else {
+            return Ok(Step::Skip { used: whole as u64 });
+        };
+        let Some(name) = wire::command_name(*command) else {
+            return Err(ParseError::at(ParseErrorKind::UnknownType, HEADER));
+        };
+        self.phase = Phase::Commands;
+        self.command(*command, name, rest, &packet, input.then, message);
+        self.continued = packet.length == LONGEST;
+        let step = Step::Message { used: whole, body: if self.continued { Body::Open } else { Body::None } };
+        Ok(beyond(step, &packet, input))
+    }
+
+    /// Packets of the client that begin no command: login, answers to questions about the password.
+    fn handshake(&mut self, packet: &Packet<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        let whole = HEADER + packet.length;
+        if self.phase == Phase::Connecting && wire::is_ssl_request(packet.payload) {
+            self.phase = Phase::Tls;
+            return Ok(Step::Skip { used: whole as u64 });
+        }
+        let asked = self.phase != Phase::Connecting || packet.sequence > 2;
+        match Login::parse(packet.payload) {
+            Some(login) if !asked => {
+                self.attributes = Some(login.capabilities & capability::QUERY_ATTRIBUTES != 0);
+                self.compress = login.capabilities & capability::COMPRESS != 0;
+                message.request(Key::Order);
+                message.context(LOGIN);
+                message.field(Field::RequestType, b"LOGIN");
+                message.field(Field::Endpoint, b"LOGIN");
+                message.attribute("db.user", login.user);
+                if let Some(schema) = login.schema {
+                    message.field(Field::Domain, schema);
+                    self.next_schema = name_of(schema);
+                }
+                Ok(Step::Message { used: whole, body: Body::None })
+            }
+            _ => Ok(Step::Skip { used: whole as u64 }),
+        }
+    }
+
+    fn command(
+        &mut self,
+        command: u8,
+        name: &str,
+        rest: &[u8],
+        packet: &Packet<'_>,
+        then: Then,
+        message: &mut MessageWriter<'_>,
+    ) {
+        match command {
+            1 | 24 | 25 => {
+                message.one_way();
+                message.status(Status::Ok);
+            }
+            _ => message.request(Key::Order),
+        }
+        message.context(u64::from(command));
+        message.field(Field::RequestType, name.as_bytes());
+        if let Some(schema) = &self.schema {
+            message.field(Field::Domain, schema.as_bytes());
+        }
+        let cut = !packet.is_whole();
+        if cut && then == Then::Gap {
+            message.incomplete();
+        }
+        self.next_schema = None;
+        match command {
+            3 | 22 => {
+                let text = if command == 3 { wire::query_text(packet.payload, self.attributes) } else { rest };
+                sql::write(message, text, Dialect::MySql, cut);
+                if let Some(schema) = sql::used_schema(text) {
+                    self.next_schema = name_of(schema);
+                }
+            }
+            2 | 4..=6 => {
+                message.field(Field::Resource, rest.split(|byte| *byte == 0).next().unwrap_or_default());
+                if command == 2 {
+                    self.next_schema = name_of(rest);
+                }
+            }
+            CHANGE_USER => {
+                let user = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+                message.attribute("db.user", user);
+                self.next_schema = changed_schema(rest).and_then(name_of);
+            }
+            23..=26 | 28 | 0xfa => self.statement(command, rest, message),
+            _ => {}
+        }
+        message.field(Field::Endpoint, name.as_bytes());
+    }
+
+    /// A command about a prepared statement.
+    fn statement(&mut self, command: u8, rest: &[u8], message: &mut MessageWriter<'_>) {
+        let Some(id) = rest.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return };
+        match self.statements.get(&id) {
+            Some(text) => {
+                message.field(Field::Resource, text.as_bytes());
+                message.field_with(Field::Endpoint, |endpoint| sql::summary(endpoint, text.as_bytes(), Dialect::MySql));
+            }
+            None => {
+                message.attribute_number("db.mysql.statement_id", i64::from(id));
+                if matches!(command, 23 | 0xfa) {
+                    message.incomplete();
+                }
+            }
+        }
+        if command == 25 {
+            self.statements.remove(&id);
+        }
+    }
+
+    fn server(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        if self.answer.expect != Expect::Nothing {
+            return self.rest_of_answer(input, message);
+        }
+        let Some(packet) = Packet::parse(input.bytes) else { return more(input, HEADER) };
+        let whole = HEADER + packet.length;
+        let Some(first) = packet.payload.first() else {
+            return if packet.length > 0 { more(input, HEADER + 1) } else { Ok(Step::Skip { used: whole as u64 }) };
+        };
+        if self.phase == Phase::Connecting && packet.sequence == 0 && *first == 10 {
+            return Ok(Step::Skip { used: whole as u64 });
+        }
+        if !packet.is_whole() && input.more() && packet.length < LONGEST {
+            let wanted = whole.min(HEADER + 1024);
+            if input.bytes.len() < wanted {
+                return Ok(Step::NeedMore { at_least: wanted });
+            }
+        }
+        let asked = message.context_of_request(Key::Order);
+        let login = asked == Some(LOGIN) || asked == Some(u64::from(CHANGE_USER)) || self.phase == Phase::Connecting;
+        if login && matches!(*first, EOF | MORE_DATA) {
+            // The server wants to know more about the password.
+            return Ok(Step::Skip { used: whole as u64 });
+        }
+        let stray = *first == EOF && packet.length == 5 || asked.is_none() && *first != ERR;
+        if stray && packet.sequence > 1 {
+            // The end of an answer whose beginning was not seen, or an EOF nobody waited for.
+            return Ok(Step::Skip { used: whole as u64 });
+        }
+        message.response(Key::Order);
+        if let (Some(22), OK) = (asked, *first) {
+            self.remember(&packet, message);
+        }
+        let command = match asked {
+            Some(LOGIN) => 0,
+            Some(command) => command as u8,
+            // Not seen: an answer to a query can be told from its packets, the others are one packet.
+            None => 3,
+        };
+        self.answer.expect = Expect::First(command);
+        let progress = self.answer.advance(input.bytes, input.more());
+        let used = progress.used.max(1);
+        match progress.last {
+            Some(last) => {
+                self.finish(last, message);
+                Ok(of_length(used, input, |used| Step::Message { used, body: Body::None }))
+            }
+            None if progress.used == 0 => {
+                self.answer.expect = Expect::Nothing;
+                Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
+            }
+            None => Ok(of_length(used, input, |used| Step::Message { used, body: Body::Open })),
+        }
+    }
+
+    fn rest_of_answer(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        let of = Part::Response(Key::Order);
+        let progress = self.answer.advance(input.bytes, input.more());
+        match progress.last {
+            Some(last) => {
+                self.finish(last, message);
+                Ok(Step::Part { used: progress.used, of, last: true })
+            }
+            None if progress.used == 0 => more(input, Answer::need(input.bytes)),
+            None => Ok(Step::Part { used: progress.used, of, last: false }),
+        }
+    }
+
+    /// The answer has ended with this payload.
+    fn finish(&mut self, payload: &[u8], message: &mut MessageWriter<'_>) {
+        let connecting = self.phase == Phase::Connecting;
+        if let Some(failure) = Failure::parse(payload) {
+            message.field_number(Field::StatusCode, u64::from(failure.number));
+            message.field(Field::Exception, failure.text);
+            message.status(class_of(&failure));
+            self.next_schema = None;
+        } else {
+            message.field(Field::StatusCode, b"0");
+            message.status(Status::Ok);
+            if let Some(schema) = self.next_schema.take() {
+                self.schema = Some(schema);
+            }
+            if connecting {
+                self.phase = if self.compress { Phase::Compressed } else { Phase::Commands };
+            }
+        }
+    }
+
+    /// Keeps the text of a statement that was prepared.
+    fn remember(&mut self, packet: &Packet<'_>, message: &MessageWriter<'_>) {
+        let id = packet.payload.get(1..5).and_then(|id| id.first_chunk::<4>()).map(|id| u32::from_le_bytes(*id));
+        let text = message.field_of_request(Key::Order, Field::Resource);
+        if let (Some(id), Some(text)) = (id, text) {
+            if self.statements.len() >= STATEMENTS {
+                self.statements.pop_first();
+            }
+            let end = text.floor_char_boundary(STATEMENT_BYTES.min(text.len()));
+            self.statements.insert(id, text.get(..end).unwrap_or_default().into());
+        }
+    }
+}
+
+fn more(input: Input<'_>, at_least: usize) -> Result<Step, ParseError> {
+    if input.more() {
+        Ok(Step::NeedMore { at_least: at_least.max(input.bytes.len() + 1) })
+    } else {
+        Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
+    }
+}
+
+/// A message of which not all is there goes on as a body of known length.
+fn beyond(step: Step, packet: &Packet<'_>, input: Input<'_>) -> Step {
+    match step {
+        Step::Message { used, body } if used > input.bytes.len() => {
+            let rest = (HEADER + packet.length - input.bytes.len()) as u64;
+            let body = if body == Body::Open { Body::Open } else { Body::Sized(rest) };
+            Step::Message { used: input.bytes.len(), body }
+        }
+        other => other,
+    }
+}
+
+/// A message of `used` bytes, of which some may be beyond what there is.
+fn of_length(used: u64, input: Input<'_>, step: impl Fn(usize) -> Step) -> Step {
+    let available = input.bytes.len();
+    match (usize::try_from(used).unwrap_or(usize::MAX), step(available)) {
+        (used, _) if used <= available => step(used),
+        (_, Step::Message { body: Body::None, .. }) => {
+            Step::Message { used: available, body: Body::Sized(used - available as u64) }
+        }
+        (_, other) => other,
+    }
+}
+
+fn name_of(bytes: &[u8]) -> Option<Box<str>> {
+    let name = core::str::from_utf8(bytes).ok()?.trim_matches(['`', ' ', ';', '\0']);
+    (!name.is_empty() && name.len() <= 256).then(|| name.into())
+}
+
+/// The schema in a COM_CHANGE_USER: behind the user and the length-prefixed password.
+fn changed_schema(rest: &[u8]) -> Option<&[u8]> {
+    let mut cursor = wire::Cursor(rest);
+    cursor.zero_string()?;
+    let length = usize::from(cursor.byte()?);
+    cursor.bytes(length)?;
+    cursor.zero_string().filter(|name| !name.is_empty())
+}
+
+/// Whose fault an error is: the request's for syntax, access, constraints and unknown objects.
+fn class_of(failure: &Failure<'_>) -> Status {
+    let of_client = match failure.state {
+        Some([b'2', b'1' | b'2' | b'3' | b'8', ..] | [b'4', b'2', ..]) => true,
+        // The general class: told apart by number. Unknown variables and statements, missing defaults, wrong values, missing privileges.
+        Some(b"HY000") | None => matches!(
+            failure.number,
+            1044..=1051 | 1054 | 1062..=1064 | 1091 | 1142..=1146 | 1193 | 1210 | 1227 | 1231 | 1238 | 1243 | 1264 | 1292 | 1295 | 1305
+                | 1364 | 1366 | 1396 | 1406 | 1418 | 1419 | 1451 | 1452 | 1525 | 1690 | 3819 | 4025
+        ),
+        Some(_) => false,
+    };
+    if of_client { Status::ClientError } else { Status::ServerError }
+}

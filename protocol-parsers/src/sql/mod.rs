@@ -1,0 +1,168 @@
+//! SQL as it passes: words and literals told apart in one linear pass, without a grammar.
+//!
+//! What is shown of a statement follows the
+//! [database conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/database/database-spans/): literals become `?`,
+//! and the summary is its operations with their targets.
+
+mod lexer;
+mod sanitize;
+mod summary;
+
+use alloc::string::String;
+
+use crate::trace_context::{self, Header};
+use crate::{Field, MessageWriter};
+use lexer::{Lexer, Token};
+
+pub(crate) use lexer::Dialect;
+
+/// Sets resource and endpoint to a statement and its summary, and takes the trace context out of its comments. `cut` says that
+/// the statement goes on.
+pub(crate) fn write(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect, cut: bool) {
+    if message.options().redact {
+        message.field_with(Field::Resource, |text| sanitize::write(text, sql, dialect));
+    } else {
+        message.field(Field::Resource, sql);
+    }
+    if cut {
+        message.mark_cut(Field::Resource);
+    }
+    message.field_with(Field::Endpoint, |text| summary::write(text, sql, dialect));
+    if memchr::memmem::find(sql, b"/*").is_some() {
+        trace_comments(message, sql, dialect);
+    }
+}
+
+/// `/*key='value',…*/` as sqlcommenter writes it: values are URL-encoded.
+fn trace_comments(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect) {
+    for token in Lexer::new(sql, dialect) {
+        let Token::Comment(comment) = token else { continue };
+        for pair in comment.split(|byte| *byte == b',') {
+            let Some(equals) = memchr::memchr(b'=', pair) else { continue };
+            let (name, value) = (pair.get(..equals).unwrap_or_default(), pair.get(equals + 1..).unwrap_or_default());
+            let value = value.trim_ascii().trim_ascii_start();
+            let value = value.strip_prefix(b"'").and_then(|value| value.strip_suffix(b"'")).unwrap_or(value);
+            if let Some(header) = Header::named(name.trim_ascii()) {
+                trace_context::write(message, header, value);
+            }
+        }
+    }
+}
+
+/// Appends the operations of a statement with their targets.
+pub(crate) fn summary(text: &mut String, sql: &[u8], dialect: Dialect) {
+    summary::write(text, sql, dialect);
+}
+
+/// What some text begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// A statement.
+    Statement,
+    /// What could become one.
+    Perhaps,
+    /// Something else.
+    Neither,
+}
+
+/// Words that statements begin with.
+const STATEMENTS: &[&str] = &[
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "CALL",
+    "CHANGE",
+    "CHECK",
+    "CHECKPOINT",
+    "CLOSE",
+    "COMMENT",
+    "COMMIT",
+    "COPY",
+    "CREATE",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DESC",
+    "DESCRIBE",
+    "DISCARD",
+    "DO",
+    "DROP",
+    "END",
+    "EXEC",
+    "EXECUTE",
+    "EXPLAIN",
+    "FETCH",
+    "FLUSH",
+    "GRANT",
+    "HANDLER",
+    "INSERT",
+    "KILL",
+    "LISTEN",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "MOVE",
+    "NOTIFY",
+    "OPTIMIZE",
+    "PREPARE",
+    "PURGE",
+    "REFRESH",
+    "REINDEX",
+    "RELEASE",
+    "RENAME",
+    "REPLACE",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SECURITY",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "SHUTDOWN",
+    "START",
+    "STOP",
+    "TABLE",
+    "TRUNCATE",
+    "UNLISTEN",
+    "UNLOCK",
+    "UPDATE",
+    "USE",
+    "VACUUM",
+    "VALUES",
+    "WITH",
+    "XA",
+];
+
+/// Whether a text begins like a statement, behind blanks, comments and parentheses.
+pub(crate) fn begins(sql: &[u8]) -> Beginning {
+    let mut length = 0;
+    for token in Lexer::new(sql.get(..sql.len().min(4096)).unwrap_or(sql), Dialect::PostgreSql) {
+        match token {
+            Token::Blank | Token::Symbol(b'(') => length += 1,
+            Token::Comment(comment) => length += comment.len(),
+            Token::Word(word) => {
+                let is = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
+                let begins = |known: &&str| {
+                    known.as_bytes().get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+                };
+                // A word at the very end may go on.
+                let at_end = sql.ends_with(word);
+                return match () {
+                    () if STATEMENTS.iter().any(is) => Beginning::Statement,
+                    () if at_end && STATEMENTS.iter().any(begins) => Beginning::Perhaps,
+                    () => Beginning::Neither,
+                };
+            }
+            _ => return Beginning::Neither,
+        }
+    }
+    if sql.len() <= 4096 && (length > 0 || sql.is_empty()) { Beginning::Perhaps } else { Beginning::Neither }
+}
+
+/// The schema that a USE statement changes to.
+pub(crate) fn used_schema(sql: &[u8]) -> Option<&[u8]> {
+    let sql = sql.trim_ascii();
+    let (word, rest) = sql.split_at_checked(4)?;
+    (word.trim_ascii_end().eq_ignore_ascii_case(b"USE") && word.ends_with(b" ")).then(|| rest.trim_ascii())
+}

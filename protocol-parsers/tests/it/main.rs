@@ -1,0 +1,7 @@
+//! The parsers as their users see them.
+
+mod dns;
+mod http1;
+mod mysql;
+mod redis;
+mod talk;
