@@ -140,7 +140,7 @@ fn power_is_lost_after_every_operation() {
         let mut points = 0;
         for end in 0..=events.len() {
             let expected = expected(&events[..end]);
-            for seed in 0..8 {
+            for seed in 0..10 {
                 let mut dice = Dice((end * 100 + seed) as u64);
                 let left = Sim::crash(&empty, &events[..end], &mut dice);
                 let before = left.copy();
