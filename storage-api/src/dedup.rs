@@ -40,9 +40,9 @@ pub struct DedupLimits {
 }
 
 impl Default for DedupLimits {
-    /// 4,096 numbers (512 bytes) for each of 16,384 lives: 10 MiB a table at most.
+    /// 1,024 numbers (128 bytes) for each of 4,096 lives: under 1 MiB a table.
     fn default() -> Self {
-        Self { window: 4096, senders: 16_384 }
+        Self { window: 1024, senders: 4096 }
     }
 }
 

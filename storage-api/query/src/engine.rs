@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, SchemaRef};
@@ -52,8 +53,9 @@ pub struct Prepared {
 #[derive(Debug)]
 pub struct Answer {
     schema: SchemaRef,
-    batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
-    task: AbortOnDrop<()>,
+    batches: mpsc::Receiver<RecordBatch>,
+    /// Ends with the error of the query, if it has one.
+    task: AbortOnDrop<Result<(), QueryError>>,
     deadline: Pin<Box<Sleep>>,
     limits: QueryLimits,
     rows: usize,
@@ -198,7 +200,7 @@ impl QueryEngine {
             known: Arc::clone(&self.known),
             _permit: permit,
         };
-        let task = AbortOnDrop(self.runtime.spawn(work.run(send_schema, send)));
+        let task = AbortOnDrop(self.runtime.spawn(work.run(send_schema, send, self.limits.timeout)));
         let schema = tokio::select! {
             schema = schema => schema.unwrap_or_else(|_| Err(QueryError::Internal("the query ended early".to_owned()))),
             () = &mut deadline => Err(timeout()),
@@ -222,7 +224,7 @@ impl QueryEngine {
         Answer {
             schema,
             batches,
-            task: AbortOnDrop(self.runtime.spawn(async {})),
+            task: AbortOnDrop(self.runtime.spawn(async { Ok(()) })),
             deadline,
             limits: self.limits.clone(),
             rows: 0,
@@ -261,33 +263,30 @@ impl Stream for Answer {
         if this.ended {
             return Poll::Ready(None);
         }
-        let item = match this.batches.poll_recv(context) {
-            Poll::Ready(Some(Ok(batch))) => {
+        let error = match this.batches.poll_recv(context) {
+            Poll::Ready(Some(batch)) => {
                 this.rows = this.rows.saturating_add(batch.num_rows());
-                if this.rows > this.limits.answer_rows {
-                    Err(QueryError::TooManyRows(this.limits.answer_rows))
-                } else {
+                if this.rows <= this.limits.answer_rows {
                     return Poll::Ready(Some(Ok(batch)));
                 }
+                QueryError::TooManyRows(this.limits.answer_rows)
             }
-            Poll::Ready(Some(Err(error))) => Err(error),
-            // The sender is gone: done, or the task has died.
-            Poll::Ready(None) => match this.task.0.poll_unpin(context) {
-                Poll::Ready(Ok(())) => {
+            Poll::Ready(None) => match ready!(this.task.0.poll_unpin(context)) {
+                Ok(Ok(())) => {
                     this.ended = true;
                     return Poll::Ready(None);
                 }
-                Poll::Ready(Err(fault)) => Err(QueryError::Internal(fault.to_string())),
-                Poll::Pending => return Poll::Pending,
+                Ok(Err(error)) => error,
+                Err(fault) => QueryError::Internal(fault.to_string()),
             },
-            Poll::Pending => match this.deadline.as_mut().poll_unpin(context) {
-                Poll::Ready(()) => Err(QueryError::Timeout(this.limits.timeout)),
-                Poll::Pending => return Poll::Pending,
-            },
+            Poll::Pending => {
+                ready!(this.deadline.as_mut().poll_unpin(context));
+                QueryError::Timeout(this.limits.timeout)
+            }
         };
         this.ended = true;
         this.task.0.abort();
-        Poll::Ready(Some(item))
+        Poll::Ready(Some(Err(error)))
     }
 }
 
@@ -301,37 +300,40 @@ struct Work {
 }
 
 impl Work {
+    /// Whoever reads slowly holds the turn no longer than the timeout.
     async fn run(
         self,
         send_schema: oneshot::Sender<Result<SchemaRef, QueryError>>,
-        send: mpsc::Sender<Result<RecordBatch, QueryError>>,
-    ) {
+        send: mpsc::Sender<RecordBatch>,
+        limit: Duration,
+    ) -> Result<(), QueryError> {
         let Self { context, prepared, values, known, _permit } = self;
         let explain =
             |error: DataFusionError| QueryError::from_engine(&error, &|word| prepared.words.find(word), &known);
-        let planned = async {
-            let plan = match values.is_empty() {
-                true => prepared.plan.clone(),
-                false => prepared.plan.clone().with_param_values(ParamValues::from(values))?,
+        let work = async {
+            let planned = async {
+                let plan = match values.is_empty() {
+                    true => prepared.plan.clone(),
+                    false => prepared.plan.clone().with_param_values(ParamValues::from(values))?,
+                };
+                context.execute_logical_plan(plan).await?.execute_stream().await
             };
-            context.execute_logical_plan(plan).await?.execute_stream().await
-        };
-        let mut stream = match planned.await {
-            Ok(stream) => stream,
-            Err(error) => {
-                let _ = send_schema.send(Err(explain(error)));
-                return;
+            let mut stream = match planned.await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    let _ = send_schema.send(Err(explain(error)));
+                    return Ok(());
+                }
+            };
+            let _ = send_schema.send(Ok(stream.schema()));
+            while let Some(batch) = stream.next().await {
+                if send.send(batch.map_err(explain)?).await.is_err() {
+                    break;
+                }
             }
+            Ok(())
         };
-        if send_schema.send(Ok(stream.schema())).is_err() {
-            return;
-        }
-        while let Some(batch) = stream.next().await {
-            let last = batch.is_err();
-            if send.send(batch.map_err(explain)).await.is_err() || last {
-                return;
-            }
-        }
+        tokio::time::timeout(limit, work).await.unwrap_or(Err(QueryError::Timeout(limit)))
     }
 }
 

@@ -66,7 +66,7 @@ impl TableProvider for NamedTable {
                 let schema = native.schema();
                 let places = decoder.stored().iter().map(|index| schema.index_of(self.view.stored(*index).name()));
                 let places: Vec<_> = places.collect::<std::result::Result<_, _>>()?;
-                let mut exprs: Vec<_> = predicates.iter().map(to_expr).collect();
+                let mut exprs: Vec<_> = predicates.iter().filter_map(|predicate| to_expr(predicate, &schema)).collect();
                 exprs.extend(within(definition.time_column(), time));
                 native.scan(state, Some(&places), &exprs, limit).await?
             }

@@ -102,12 +102,12 @@ macro_rules! conformance_suite {
     (@each $run:path, $fresh:expr; $($behaviour:ident),* $(,)?) => {$(
         #[test]
         fn $behaviour() {
-            fn run(task: $crate::conformance::Task) {
+            fn run_to_end(task: $crate::conformance::Task) {
                 $run(task);
             }
-            run(::std::boxed::Box::pin(async {
+            run_to_end(::std::boxed::Box::pin(async {
                 let mut fixture = ($fresh)().await;
-                $crate::conformance::$behaviour(&mut fixture, run).await;
+                $crate::conformance::$behaviour(&mut fixture, run_to_end).await;
             }));
         }
     )*};

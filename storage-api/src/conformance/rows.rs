@@ -16,7 +16,7 @@ use futures::TryStreamExt;
 
 use crate::{
     BatchId, ColumnDefinition, ColumnKind, IngestBatch, Memory, Pushdown, ScanRequest, Storage, StorageExt,
-    TableBuilder, TableDefinition, TableName, Timestamp, evaluate, filter,
+    TableBuilder, TableDefinition, TableName, Timestamp, filter,
 };
 
 /// A small generator of numbers, so that a failure can be repeated by its seed (SplitMix64).
@@ -295,13 +295,11 @@ pub(super) async fn agree(storage: &dyn Storage, reference: &Memory, table: &Tab
     let exact: Vec<RecordBatch> = exact.try_collect().await.expect("the scan ends well");
     assert_eq!(sorted(&exact), expected, "exact rows of {request:?}");
     let Some(predicate) = request.predicate.clone() else { return };
-    let raw = read(storage, ScanRequest { projection: None, ..request.clone() }).await;
-    for batch in &raw {
-        let truth = evaluate(batch, &predicate).expect("the predicate fits");
-        if storage.pushdown(table.name(), &predicate) == Pushdown::Exact {
-            assert_eq!(truth.matches.count_set_bits(), batch.num_rows(), "not exact: {predicate}");
-        }
+    if storage.pushdown(table.name(), &predicate) == Pushdown::Exact {
+        // Then the rows above came from the scan itself.
+        return;
     }
+    let raw = read(storage, ScanRequest { projection: None, ..request }).await;
     let matching: usize =
         raw.iter().map(|batch| filter(batch, &predicate).expect("the predicate fits").num_rows()).sum();
     assert_eq!(matching, expected.len(), "rows were lost by {predicate}");
