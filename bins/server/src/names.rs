@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, PrimitiveArray, RecordBatch, StringArray, UInt16Arra
 use futures::TryStreamExt;
 use metaflow_protocol::tables::DICTIONARY;
 use storage_api::{AppendError, BatchId, IngestBatch, ScanRequest, Storage, TableDefinition, Timestamp};
-use tag_encoder::{Additions, Block, NameId, SharedDictionary, Writers};
+use tag_encoder::{Additions, Block, DictionaryStats, NameId, SharedDictionary, Writers};
 use tokio::sync::Mutex;
 
 /// The number under which this server gives out integers. One server writes into a store so far.
@@ -63,6 +63,10 @@ impl Names {
     /// For queries.
     pub(crate) fn writers(&self) -> Writers {
         Writers::new([(WRITER, Arc::clone(&self.dictionary))])
+    }
+
+    pub(crate) fn stats(&self) -> DictionaryStats {
+        self.dictionary.stats()
     }
 
     pub(crate) fn table(&self) -> &TableDefinition {
@@ -154,16 +158,17 @@ fn rows(
     table: &TableDefinition,
     now: Timestamp,
 ) -> Result<RecordBatch, arrow_schema::ArrowError> {
-    let each = || {
-        additions.blocks.iter().flat_map(|block| (block.first_id..).zip(&block.names).map(move |entry| (block, entry)))
-    };
-    let count = each().count();
+    let entries = additions.blocks.iter().flat_map(|block| {
+        (block.first_id..).zip(&block.names).map(move |(id, name)| (&*block.domain, id, name.as_str()))
+    });
+    let entries: Vec<_> = entries.collect();
+    let count = entries.len();
     let times = PrimitiveArray::<TimestampNanosecondType>::from_value(now.as_nanos(), count).with_timezone("+00:00");
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("time", Arc::new(times)),
-        ("dictionary", Arc::new(StringArray::from_iter_values(each().map(|(block, _)| &*block.domain)))),
-        ("id", Arc::new(UInt32Array::from_iter_values(each().map(|(_, (id, _))| id)))),
-        ("name", Arc::new(StringArray::from_iter_values(each().map(|(_, (_, name))| name)))),
+        ("dictionary", Arc::new(StringArray::from_iter_values(entries.iter().map(|(domain, ..)| domain)))),
+        ("id", Arc::new(UInt32Array::from_iter_values(entries.iter().map(|(_, id, _)| *id)))),
+        ("name", Arc::new(StringArray::from_iter_values(entries.iter().map(|(.., name)| name)))),
         ("writer", Arc::new(UInt16Array::from_value(WRITER, count))),
     ];
     let fields: Vec<_> =

@@ -82,6 +82,9 @@ mod tests {
         ])
         .unwrap();
         let table = write_table(&batch.schema(), &[batch], 0).unwrap();
-        assert_eq!(table, "name            n\n------------  ----\na\\u{1b}[31mb     1\n              1000\n(2 rows)\n");
+        assert_eq!(
+            table,
+            "name             n\n------------  ----\na\\u{1b}[31mb     1\n              1000\n(2 rows)\n"
+        );
     }
 }

@@ -160,7 +160,7 @@ impl QueryError {
             },
             DataFusionError::Plan(message) => plan(message, words, known),
             DataFusionError::NotImplemented(message) | DataFusionError::Configuration(message) => {
-                Self::Invalid { message: one_line(message), position: None }
+                Self::Invalid { message: unsupported(message), position: None }
             }
             DataFusionError::ResourcesExhausted(_) => Self::Memory,
             DataFusionError::Execution(message) => Self::Value(one_line(message)),
@@ -210,6 +210,17 @@ fn plan(message: &str, words: &dyn Fn(&str) -> Option<Position>, known: &Known) 
         return QueryError::ReadOnly { what: one_line(message.split_once(": ").map_or(message, |(_, what)| what)) };
     }
     QueryError::Invalid { message: one_line(message), position: None }
+}
+
+/// The engine names what it cannot do by dumping its syntax tree: the first word of it is enough.
+fn unsupported(message: &str) -> String {
+    match message.split_once("Unsupported ast node in sqltorel: ") {
+        Some((_, dump)) => {
+            let node: String = dump.chars().take_while(|character| character.is_alphanumeric()).collect();
+            format!("{} is not supported", node.to_uppercase())
+        }
+        None => one_line(message),
+    }
 }
 
 /// The parser says its place at the end of its text.

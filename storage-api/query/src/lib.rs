@@ -8,6 +8,7 @@ mod filter;
 mod histogram;
 mod limits;
 mod names_exec;
+mod pg_catalog;
 mod provider;
 mod pushdown;
 mod scan_exec;

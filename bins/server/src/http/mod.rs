@@ -40,7 +40,8 @@ pub(crate) fn router(engine: Arc<QueryEngine>, ingest: Arc<Ingest>, limits: &Lim
     let service = IngestServer::new(IngestService::new(Arc::clone(&ingest), limits.wire))
         .max_decoding_message_size(longest)
         .max_encoding_message_size(REQUEST_MARGIN);
-    let turns = Turns { free: Arc::new(Semaphore::new(limits.ingests)), limits: limits.clone() };
+    let turns =
+        Turns { free: Arc::new(Semaphore::new(limits.ingests)), limits: limits.clone(), ingest: Arc::clone(&ingest) };
     let agents = Router::new()
         .route_service("/metaflow.v1.Ingest/{method}", service)
         .layer(middleware::from_fn_with_state(turns, in_turn));
@@ -54,13 +55,15 @@ pub(crate) fn router(engine: Arc<QueryEngine>, ingest: Arc<Ingest>, limits: &Lim
 }
 
 async fn health(State(shared): State<Shared>) -> Response {
-    let count = shared.ingest.counters();
+    let (count, names) = (shared.ingest.counters(), shared.ingest.names());
     let status = json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
         "batches": count.batches.load(Ordering::Relaxed),
         "rows": count.rows.load(Ordering::Relaxed),
         "refused": count.refused.load(Ordering::Relaxed),
+        "names": names.names,
+        "names_overflowed": names.overflowed,
     });
     axum::Json(status).into_response()
 }
@@ -74,6 +77,7 @@ async fn unknown() -> Response {
 struct Turns {
     free: Arc<Semaphore>,
     limits: Limits,
+    ingest: Arc<Ingest>,
 }
 
 /// So many batches at once, and each within its time: what they hold in memory is bounded.
@@ -86,6 +90,7 @@ async fn in_turn(State(turns): State<Turns>, request: Request, next: Next) -> Re
     match tokio::time::timeout(time, stored).await {
         Ok(response) => response,
         Err(_) => {
+            turns.ingest.counters().refused.fetch_add(1, Ordering::Relaxed);
             let busy = Refusal::Busy(format!("not stored within {} s: try again later", time.as_secs_f32()));
             tonic::Status::from(busy).into_http()
         }

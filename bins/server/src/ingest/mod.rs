@@ -58,6 +58,11 @@ impl Ingest {
         &self.counters
     }
 
+    /// What the dictionaries hold, and what their bounds kept out.
+    pub(crate) fn names(&self) -> tag_encoder::DictionaryStats {
+        self.names.stats()
+    }
+
     /// Stores a batch that has the table's wire schema. Durable when it returns, once however often it is sent.
     pub(crate) async fn store(&self, table: &Table, origin: &Origin, batch: &RecordBatch) -> Result<(), Refusal> {
         let name = storage_api::TableName::new(table.name).map_err(|error| Refusal::Rejected(error.to_string()))?;

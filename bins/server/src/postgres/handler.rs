@@ -4,15 +4,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{Sink, StreamExt};
 use metaflow_query::{Answer, Prepared, QueryEngine, QueryError, Statement, StatementKind};
-use pgwire::api::auth::StartupHandler;
 use pgwire::api::auth::noop::NoopStartupHandler;
-use pgwire::api::cancel::CancelHandler;
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::PortalStore;
-use pgwire::api::{ClientInfo, ClientPortalStore, PgWireServerHandlers, Type};
+use pgwire::api::{ClientInfo, ClientPortalStore, Type};
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 
@@ -22,8 +20,8 @@ use super::{parameters, rows, types};
 /// What every connection shares.
 #[derive(Debug)]
 pub(super) struct Handlers {
-    session: Arc<Session>,
-    cancel: Arc<Cancel>,
+    pub(super) session: Arc<Session>,
+    pub(super) cancel: Arc<Cancel>,
 }
 
 impl Handlers {
@@ -34,24 +32,6 @@ impl Handlers {
             session: Arc::new(Session { engine, parser, running: Arc::clone(&running) }),
             cancel: Arc::new(Cancel(running)),
         }
-    }
-}
-
-impl PgWireServerHandlers for Handlers {
-    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
-        Arc::clone(&self.session)
-    }
-
-    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        Arc::clone(&self.session)
-    }
-
-    fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        Arc::clone(&self.session)
-    }
-
-    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::clone(&self.cancel)
     }
 }
 

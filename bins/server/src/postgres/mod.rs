@@ -1,6 +1,7 @@
 //! PostgreSQL's wire protocol (its documentation, chapter 55): psql, drivers and dashboards connect with nothing installed.
 
 mod cancel;
+mod connection;
 mod handler;
 mod parameters;
 mod rows;
@@ -23,6 +24,9 @@ pub(crate) async fn serve(listener: TcpListener, engine: Arc<QueryEngine>, limit
     let handlers = Arc::new(Handlers::new(engine));
     let free = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
+    // A statement, or the values of its parameters, and what stands around them.
+    let longest = limits.query.statement_bytes.saturating_mul(2).saturating_add(64 << 10);
+    let patience = limits.request_time;
     loop {
         let next = async {
             let turn = Arc::clone(&free).acquire_owned().await;
@@ -40,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, engine: Arc<QueryEngine>, limit
         connections.spawn(async move {
             // A client of this protocol stays for hours: it is not waited for.
             let ended = tokio::select! {
-                ended = pgwire::tokio::process_socket(stream, None, handlers) => ended,
+                ended = connection::serve(stream, handlers, longest, patience) => ended,
                 () = stop.cancelled() => Ok(()),
             };
             if let Err(error) = ended {

@@ -76,9 +76,9 @@ impl Column {
         let start = data.len();
         data.put_i32(0);
         if self.binary {
-            self.put_binary(row, data)?
+            self.put_binary(row, data)?;
         } else {
-            self.put_text(row, data)?
+            self.put_text(row, data)?;
         }
         let length = i32::try_from(data.len() - start - 4)
             .map_err(|_| ArrowError::ComputeError("a value is too long".to_owned()))?;
@@ -97,7 +97,7 @@ impl Column {
                 }
             }
             Type::TEXT if *array.data_type() == DataType::Utf8 => {
-                data.put_slice(array.as_string::<i32>().value(row).as_bytes())
+                data.put_slice(array.as_string::<i32>().value(row).as_bytes());
             }
             Type::JSON => data.put_slice(json(array, row)?.as_bytes()),
             ref kind if element_of(kind).is_some() => data.put_slice(array_text(array, row)?.as_bytes()),

@@ -12,6 +12,7 @@ use arrow_schema::{DataType, Field};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use metaflow_query::{QueryEngine, QueryError, QueryLimits};
+use metaflow_storage_embedded::{Embedded, Options};
 use storage_api::{BatchId, ColumnDefinition, ColumnKind, IngestBatch, Memory, Storage, TableDefinition};
 use tag_encoder::{Dictionary, NameId, SharedDictionary, Writers};
 
@@ -142,7 +143,18 @@ impl Fixture {
     }
 
     pub(crate) async fn with_limits(limits: QueryLimits) -> Self {
-        let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+        Self::over(Arc::new(Memory::default()), limits).await
+    }
+
+    /// The same rows in files.
+    pub(crate) async fn in_files(folder: &std::path::Path) -> Self {
+        let store = Arc::new(Embedded::open(folder, Options::default()).await.unwrap());
+        let fixture = Self::over(store.clone(), QueryLimits::default()).await;
+        store.flush().await.unwrap();
+        fixture
+    }
+
+    async fn over(storage: Arc<dyn Storage>, limits: QueryLimits) -> Self {
         let mut dictionaries = [Dictionary::default(), Dictionary::default()];
         dictionaries[1].intern("endpoint", "/only-here");
         storage.create_table(&definition()).await.unwrap();
