@@ -1,2 +1,46 @@
 #![doc = include_str!("../README.md")]
+#![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod buffer;
+mod call;
+mod connection;
+mod detection;
+mod dissector;
+mod endpoint;
+mod fields;
+mod limits;
+mod message;
+mod open;
+mod options;
+mod pairing;
+mod protocol;
+mod reading;
+mod spec;
+mod stream;
+mod time;
+mod trace_context;
+mod url;
+
+pub mod dns;
+pub mod http1;
+pub mod redis;
+
+pub use call::{Call, CallKind, Status};
+pub use connection::Connection;
+pub use dissector::Dissector;
+pub use fields::{Field, Value};
+pub use limits::{Limits, Stats};
+pub use message::MessageWriter;
+pub use options::Options;
+pub use protocol::{Protocol, UnknownProtocol};
+pub use spec::{
+    Body, DurationEnd, Input, Key, Next, ParseError, ParseErrorKind, Parser, Part, Probe, ProtocolSpec, Resync, Step,
+    Verdict,
+};
+pub use stream::{Opening, Side, StreamChunk, Transport};
+pub use time::Timestamp;

@@ -30,6 +30,8 @@ pub(super) async fn serve(
     patience: Duration,
 ) -> io::Result<()> {
     let address = stream.peer_addr()?;
+    // Answers are written in several pieces, and clients wait for each.
+    stream.set_nodelay(true)?;
     let begun = tokio::time::timeout(patience, begin(stream, longest)).await;
     let stream = begun.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let mut client = DefaultClient::<Planned>::new(address, false);

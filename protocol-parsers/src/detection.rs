@@ -1,0 +1,143 @@
+//! Finding out which protocol a connection speaks.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::{Opening, Probe, ProtocolSpec, Side, StreamChunk, Timestamp, Verdict};
+
+/// After so many windows that fitted nothing, only a window behind a change of direction is looked at: there a message begins, and a
+/// bulk transfer of an unknown protocol costs nothing.
+const PATIENCE: u16 = 16;
+/// After so many, only every sixteenth of those.
+const LONG_PATIENCE: u16 = 256;
+
+/// How the search stands between two chunks.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// Windows that fitted nothing.
+    pub(crate) failures: u16,
+    /// Who sent the last chunk.
+    last: Option<Side>,
+}
+
+impl Search {
+    /// A search that begins behind the end of another protocol, or after one that turned out wrong.
+    pub(crate) fn again() -> Self {
+        Self { failures: 1, last: None }
+    }
+
+    /// Whether a chunk of this side is worth a look.
+    pub(crate) fn looks_at(&mut self, side: Side) -> bool {
+        let turned = self.last.replace(side) != Some(side);
+        match self.failures {
+            ..PATIENCE => true,
+            PATIENCE..LONG_PATIENCE => turned,
+            _ => {
+                self.failures = if turned { self.failures.wrapping_add(1).max(LONG_PATIENCE) } else { self.failures };
+                turned && self.failures.is_multiple_of(16)
+            }
+        }
+    }
+}
+
+/// Bytes that may belong to a protocol, kept until more of them tell.
+#[derive(Debug, Default)]
+pub(crate) struct Detection {
+    pieces: Vec<Piece>,
+    windows: [Vec<u8>; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    side: Side,
+    time: Timestamp,
+    offset: u64,
+    length: usize,
+}
+
+impl Detection {
+    pub(crate) fn window(&self, side: Side) -> &[u8] {
+        let [client, server] = &self.windows;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    pub(crate) fn append(&mut self, chunk: &StreamChunk<'_>) {
+        let [client, server] = &mut self.windows;
+        let window = if chunk.side == Side::Client { client } else { server };
+        window.extend_from_slice(chunk.bytes);
+        self.pieces.push(Piece { side: chunk.side, time: chunk.time, offset: chunk.offset, length: chunk.bytes.len() });
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.windows.iter().map(Vec::len).sum()
+    }
+
+    pub(crate) fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    fn first(&self) -> Option<Side> {
+        self.pieces.first().map(|piece| piece.side)
+    }
+
+    /// The chunks as they came.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = StreamChunk<'_>> {
+        let mut used = [0, 0];
+        self.pieces.iter().map(move |piece| {
+            let start = used[piece.side.index()];
+            used[piece.side.index()] += piece.length;
+            let bytes = self.window(piece.side).get(start..start + piece.length).unwrap_or_default();
+            StreamChunk { side: piece.side, time: piece.time, offset: piece.offset, bytes, missing: 0 }
+        })
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        let windows: usize = self.windows.iter().map(Vec::capacity).sum();
+        size_of::<Self>() + windows + self.pieces.capacity() * size_of::<Piece>()
+    }
+}
+
+/// The windows with `chunk` behind them, for the specs. Copies nothing where the chunk is all there is of its side.
+pub(crate) fn probe<'a>(
+    opening: &Opening,
+    search: &Search,
+    kept: Option<&'a Detection>,
+    chunk: &StreamChunk<'a>,
+    joined: &'a mut Vec<u8>,
+) -> Probe<'a> {
+    let own = kept.map_or(&[][..], |kept| kept.window(chunk.side));
+    let other = kept.map_or(&[][..], |kept| kept.window(chunk.side.other()));
+    let own = if own.is_empty() {
+        chunk.bytes
+    } else {
+        joined.extend_from_slice(own);
+        joined.extend_from_slice(chunk.bytes);
+        joined
+    };
+    let (client, server) = if chunk.side == Side::Client { (own, other) } else { (other, own) };
+    Probe {
+        client,
+        server,
+        first: kept.and_then(Detection::first).unwrap_or(chunk.side),
+        transport: opening.transport,
+        from_start: opening.from_start && search.failures == 0,
+        sides_known: opening.sides_known,
+        server_port: opening.server_port,
+    }
+}
+
+/// Asks every spec; the first that is sure decides.
+pub(crate) fn decide(specs: &[Arc<dyn ProtocolSpec>], probe: &Probe<'_>) -> (usize, Verdict) {
+    let mut answer = Verdict::No;
+    for (position, spec) in specs.iter().enumerate() {
+        match spec.infer(probe) {
+            yes @ Verdict::Yes { .. } => return (position, yes),
+            Verdict::Unsure => answer = Verdict::Unsure,
+            Verdict::No => {}
+        }
+    }
+    (0, answer)
+}

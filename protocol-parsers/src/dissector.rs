@@ -1,0 +1,318 @@
+//! The engine: chunks of any number of connections in, calls out.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::buffer::Buffer;
+use crate::call::{Finished, Record};
+use crate::connection::State;
+use crate::detection::{self, Detection, Search};
+use crate::reading::Piece;
+use crate::{Call, Connection, Next, Options, ProtocolSpec, Side, Stats, StreamChunk, Timestamp, Verdict, protocol};
+
+/// Records and buffers kept for reuse.
+const POOL: usize = 1024;
+
+/// What is pooled moves in and out without being copied.
+type Pool<T> = Vec<Box<T>>;
+
+/// Reads connections. One per thread; any number of [`Connection`]s take turns in it and share its working memory.
+///
+/// Hand in chunks with [`push`](Self::push), and after each take what is ready with [`poll`](Self::poll).
+pub struct Dissector {
+    pub(crate) options: Options,
+    pub(crate) specs: Vec<Arc<dyn ProtocolSpec>>,
+    pub(crate) stats: Stats,
+    /// The message being read.
+    pub(crate) draft: Box<Record>,
+    pub(crate) records: Pool<Record>,
+    pub(crate) buffers: Pool<Buffer>,
+    pub(crate) ready: VecDeque<Finished>,
+    /// The call handed out last.
+    current: Option<Finished>,
+}
+
+impl Dissector {
+    /// With all built-in protocols.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self::with_protocols(options, protocol::built_in())
+    }
+
+    /// With these protocols, asked in this order.
+    #[must_use]
+    pub fn with_protocols(options: Options, specs: Vec<Arc<dyn ProtocolSpec>>) -> Self {
+        Self {
+            options,
+            specs,
+            stats: Stats::default(),
+            draft: Box::default(),
+            records: Vec::new(),
+            buffers: Vec::new(),
+            ready: VecDeque::new(),
+            current: None,
+        }
+    }
+
+    /// The choices it was made with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Hands in what one side of a connection sent.
+    pub fn push(&mut self, connection: &mut Connection, chunk: StreamChunk<'_>) {
+        self.stats.chunks += 1;
+        self.stats.bytes += chunk.bytes.len() as u64;
+        let from_start = connection.opening.from_start;
+        let side = connection.turn(chunk.side);
+        let lane = connection.lane(side);
+        let expected = lane.next.unwrap_or(if from_start { 0 } else { chunk.offset });
+        let known = expected.saturating_sub(chunk.offset).min(chunk.bytes.len() as u64);
+        let bytes = chunk.bytes.get(known as usize..).unwrap_or_default();
+        let offset = chunk.offset + known;
+        let gap = offset.saturating_sub(expected);
+        lane.next = Some(expected.max(offset + bytes.len() as u64));
+        let chunk = StreamChunk { offset, bytes, ..chunk };
+        if connection.opening.transport.is_datagram() {
+            self.datagram(connection, &chunk);
+            return;
+        }
+        if gap > 0 {
+            self.gap(connection, side, gap, chunk.time);
+        }
+        if !bytes.is_empty() {
+            self.feed(connection, chunk);
+        }
+        if chunk.missing > 0 {
+            let side = connection.turn(chunk.side);
+            let lane = connection.lane(side);
+            lane.next = lane.next.map(|next| next.saturating_add(chunk.missing));
+            self.gap(connection, side, chunk.missing, chunk.time);
+        }
+    }
+
+    /// Takes the next finished call.
+    pub fn poll(&mut self) -> Option<Call<'_>> {
+        if let Some(handed_out) = self.current.take() {
+            self.recycle(handed_out.record);
+        }
+        self.current = self.ready.pop_front();
+        self.current.as_ref().map(Call)
+    }
+
+    /// Whether [`poll`](Self::poll) has a call.
+    #[must_use]
+    pub fn has_calls(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// How many calls wait for [`poll`](Self::poll).
+    #[must_use]
+    pub fn ready_calls(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Reports requests whose deadline has passed.
+    pub fn handle_timeout(&mut self, connection: &mut Connection, now: Timestamp) {
+        let timeout = self.options.limits.timeout(connection.opening.transport);
+        while connection.open.first_unanswered().is_some_and(|start| start + timeout <= now) {
+            self.report_timeout(connection);
+        }
+    }
+
+    /// The connection has ended: reports what is open.
+    pub fn close(&mut self, connection: &mut Connection) {
+        for side in [Side::Client, Side::Server] {
+            self.flush(connection, side);
+        }
+        while self.finish_first(connection) {}
+        connection.state = State::Closed;
+    }
+
+    /// Hands bytes to whoever the connection's state says, until none are left.
+    pub(crate) fn feed(&mut self, connection: &mut Connection, mut chunk: StreamChunk<'_>) {
+        while !chunk.bytes.is_empty() {
+            let used = match connection.state {
+                State::Detecting { .. } => self.detect(connection, &chunk),
+                State::Reading { .. } => self.read_stream(connection, &chunk),
+                State::Closed => {
+                    self.stats.unread_bytes += chunk.bytes.len() as u64;
+                    chunk.bytes.len()
+                }
+            };
+            chunk.bytes = chunk.bytes.get(used..).unwrap_or_default();
+            chunk.offset += used as u64;
+        }
+    }
+
+    /// Looks for the protocol. Returns how many bytes of the chunk were dealt with.
+    fn detect(&mut self, connection: &mut Connection, chunk: &StreamChunk<'_>) -> usize {
+        let State::Detecting { search, kept } = &mut connection.state else { return 0 };
+        if kept.is_none() && !search.looks_at(chunk.side) {
+            self.stats.unread_bytes += chunk.bytes.len() as u64;
+            return chunk.bytes.len();
+        }
+        let mut joined = Vec::new();
+        let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut joined);
+        match detection::decide(&self.specs, &probe) {
+            (spec, Verdict::Yes { client }) => {
+                let kept = kept.take();
+                self.begin_reading(connection, spec, client);
+                if let Some(kept) = kept {
+                    for earlier in kept.chunks() {
+                        self.feed(connection, earlier);
+                    }
+                }
+                0
+            }
+            (_, Verdict::Unsure) => {
+                let kept = kept.get_or_insert_default();
+                if kept.length() + chunk.bytes.len() > self.options.limits.detection_bytes || kept.pieces() >= 64 {
+                    self.stats.long_detections += 1;
+                    self.forget(connection);
+                } else {
+                    kept.append(chunk);
+                }
+                chunk.bytes.len()
+            }
+            (_, Verdict::No) if kept.is_some() => {
+                // What was kept led nowhere: this chunk may be a beginning of its own.
+                self.forget(connection);
+                0
+            }
+            (_, Verdict::No) => {
+                search.failures = search.failures.saturating_add(1);
+                self.stats.unread_bytes += chunk.bytes.len() as u64;
+                chunk.bytes.len()
+            }
+        }
+    }
+
+    /// Drops what was kept for detection.
+    pub(crate) fn forget(&mut self, connection: &mut Connection) {
+        if let State::Detecting { search, kept } = &mut connection.state {
+            search.failures = search.failures.saturating_add(1);
+            self.stats.unread_bytes += kept.take().map_or(0, |kept| kept.length() as u64);
+        }
+    }
+
+    fn begin_reading(&mut self, connection: &mut Connection, spec: usize, client: Side) {
+        let Some(found) = self.specs.get(spec) else { return };
+        connection.errors = 0;
+        if connection.turned != (client == Side::Server) {
+            connection.turned = !connection.turned;
+            connection.lanes.swap(0, 1);
+        }
+        connection.state = State::Reading {
+            spec: u16::try_from(spec).unwrap_or(u16::MAX),
+            protocol: found.protocol(),
+            parser: found.parser(&self.options),
+        };
+    }
+
+    /// The connection goes on in another protocol.
+    pub(crate) fn switch(&mut self, connection: &mut Connection, to: Next) {
+        let client = if connection.turned { Side::Server } else { Side::Client };
+        let spec = |protocol| self.specs.iter().position(|spec| spec.protocol() == protocol);
+        match to {
+            Next::Protocol(protocol) => match spec(protocol) {
+                Some(spec) => self.begin_reading(connection, spec, client),
+                None => self.end_reading(connection),
+            },
+            Next::Detect => self.detect_again(connection),
+            Next::Opaque => self.end_reading(connection),
+        }
+    }
+
+    /// Nothing more is read of this connection.
+    fn end_reading(&mut self, connection: &mut Connection) {
+        self.detect_again(connection);
+        connection.state = State::Closed;
+    }
+
+    /// Forgets the protocol and looks for another.
+    pub(crate) fn detect_again(&mut self, connection: &mut Connection) {
+        while self.finish_first(connection) {}
+        connection.confirmed = false;
+        if connection.turned {
+            connection.turned = false;
+            connection.lanes.swap(0, 1);
+        }
+        for lane in &mut connection.lanes {
+            lane.lost = false;
+            lane.skip = crate::connection::Skip::default();
+            if let Some(buffer) = lane.buffer.take() {
+                self.stats.unread_bytes += buffer.bytes.len() as u64;
+                release(&mut self.buffers, buffer);
+            }
+        }
+        connection.state = State::Detecting { search: Search::again(), kept: None };
+    }
+
+    /// One datagram: it is a whole message (or several), whatever came before.
+    fn datagram(&mut self, connection: &mut Connection, chunk: &StreamChunk<'_>) {
+        if chunk.bytes.is_empty() {
+            return;
+        }
+        if let State::Detecting { search, .. } = &mut connection.state {
+            let mut joined = Vec::new();
+            let probe = detection::probe(&connection.opening, search, None, chunk, &mut joined);
+            match detection::decide(&self.specs, &probe) {
+                (spec, Verdict::Yes { client }) => self.begin_reading(connection, spec, client),
+                _ => {
+                    search.failures = search.failures.saturating_add(1);
+                    self.stats.unread_bytes += chunk.bytes.len() as u64;
+                    return;
+                }
+            }
+        }
+        let side = connection.turn(chunk.side);
+        let lane = connection.lane(side);
+        lane.lost = false;
+        let piece = Piece::datagram(side, chunk);
+        let progress = self.read(connection, &piece);
+        self.stats.unread_bytes += (chunk.bytes.len() - progress.used) as u64;
+        // A message that says it is longer than its datagram ends with it all the same.
+        let skip = core::mem::take(&mut connection.lane(side).skip);
+        if let (Some(part), true, 1..) = (skip.of, skip.last, skip.left) {
+            self.cover(connection, side, part, skip.left, chunk.time);
+            self.end(connection, side, part);
+        }
+    }
+
+    pub(crate) fn buffer(&mut self) -> Box<Buffer> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn recycle(&mut self, mut record: Box<Record>) {
+        if self.records.len() < POOL {
+            record.clear();
+            record.fields.shrink(256);
+            self.records.push(record);
+        }
+    }
+}
+
+/// Gives a buffer back.
+pub(crate) fn release(buffers: &mut Pool<Buffer>, mut buffer: Box<Buffer>) {
+    if buffers.len() < POOL && buffer.is_small() {
+        buffer.clear();
+        buffers.push(buffer);
+    }
+}
+
+const _: fn() = || {
+    fn sendable<T: Send>() {}
+    sendable::<Dissector>();
+    sendable::<Connection>();
+    sendable::<Detection>();
+};

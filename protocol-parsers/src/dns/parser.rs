@@ -1,0 +1,202 @@
+//! Reads DNS messages: one per datagram, or behind a length over TCP (RFC 1035, 4.2.2).
+
+use alloc::string::String;
+use core::fmt::Write as _;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::wire::{self, Fit, Header, Question, Reader, Record};
+use crate::{
+    Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
+};
+
+const A: u16 = 1;
+const NS: u16 = 2;
+const CNAME: u16 = 5;
+const SOA: u16 = 6;
+const PTR: u16 = 12;
+const AAAA: u16 = 28;
+const IXFR: u16 = 251;
+const AXFR: u16 = 252;
+/// Answers taken down.
+const MOST_ANSWERS: u16 = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct DnsParser {
+    /// A zone transfer that the server is in the middle of, and the client.
+    transfers: [Option<u64>; 2],
+}
+
+impl Parser for DnsParser {
+    fn parse(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        if message.is_datagram() {
+            return self.message(from, input.bytes, 0, message);
+        }
+        let Some(prefix) = input.bytes.first_chunk::<2>() else { return Ok(Step::NeedMore { at_least: 2 }) };
+        let length = usize::from(u16::from_be_bytes(*prefix));
+        match input.bytes.get(2..2 + length) {
+            Some(bytes) => self.message(from, bytes, 2, message),
+            None if input.more => Ok(Step::NeedMore { at_least: 2 + length }),
+            None => {
+                // The end is missing: what is there may still say what was asked.
+                message.incomplete();
+                let rest = (2 + length - input.bytes.len()) as u64;
+                let used = input.bytes.len();
+                match self.message(from, input.bytes.get(2..).unwrap_or_default(), 2, message)? {
+                    Step::Message { .. } => Ok(Step::Message { used, body: Body::Sized(rest) }),
+                    Step::Part { of, last, .. } => Ok(Step::Part { used: used as u64 + rest, of, last }),
+                    other => Ok(other),
+                }
+            }
+        }
+    }
+
+    fn gap(&mut self, from: Side) {
+        self.transfers[from as usize] = None;
+    }
+
+    fn resync(&mut self, _from: Side, input: &[u8]) -> Resync {
+        let Some((prefix, message)) = input.split_first_chunk::<2>() else { return Resync::Perhaps(0) };
+        let length = usize::from(u16::from_be_bytes(*prefix));
+        let fit = match message.get(..length) {
+            Some(message) => wire::recognise(message, false),
+            None => wire::recognise_beginning(message, length),
+        };
+        match fit {
+            Fit::No => Resync::Nowhere,
+            Fit::Perhaps => Resync::Perhaps(0),
+            Fit::Query | Fit::Response => Resync::At(0),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+impl DnsParser {
+    fn message(
+        &mut self,
+        from: Side,
+        bytes: &[u8],
+        before: usize,
+        message: &mut MessageWriter<'_>,
+    ) -> Result<Step, ParseError> {
+        let whole = Step::Message { used: before + bytes.len(), body: Body::None };
+        let Some(header) = Header::parse(bytes) else {
+            return Err(ParseError::at(ParseErrorKind::Length, before));
+        };
+        let mut reader = Reader::new(bytes);
+        let question = if header.counts[0] > 0 { reader.question() } else { None };
+        for _ in 1..header.counts[0] {
+            reader.question();
+        }
+        if header.counts[0] > 0 && question.is_none() {
+            return Err(ParseError::at(ParseErrorKind::Length, before + wire::HEADER));
+        }
+        let key = key(&header, question.as_ref());
+        if !header.is_response() {
+            message.request_again(Key::Id(key));
+            asked(message, &header, question.as_ref());
+            return Ok(whole);
+        }
+        let transfer = &mut self.transfers[from as usize];
+        if let Some(running) = *transfer
+            && running & 0xffff == u64::from(header.id)
+        {
+            let last = header.rcode() != 0 || last_record(&mut reader, header.counts[1]).is_none_or(|kind| kind == SOA);
+            if last {
+                *transfer = None;
+            }
+            return Ok(Step::Part { used: (before + bytes.len()) as u64, of: Part::Response(Key::Id(running)), last });
+        }
+        // An answer without its question belongs to whatever was asked with its id.
+        let same_id = |key: u64| key & 0xffff == u64::from(header.id);
+        let key = match question {
+            Some(_) => Key::Id(key),
+            None => message.find_unanswered(same_id).unwrap_or(Key::Id(key)),
+        };
+        message.response(key);
+        asked(message, &header, question.as_ref());
+        let mut digits = [0; 2];
+        message.field(Field::StatusCode, rcode(header.rcode(), &mut digits));
+        message.status(match header.rcode() {
+            0 => Status::Ok,
+            1 | 3 => Status::ClientError,
+            _ => Status::ServerError,
+        });
+        if header.counts[1] > 0 {
+            message.attribute_with("dns.answers", |text| answers(text, reader, header.counts[1]));
+        }
+        let transfers = question.is_some_and(|question| matches!(question.kind, AXFR | IXFR)) && before > 0;
+        if transfers && header.rcode() == 0 && header.counts[1] > 0 {
+            let last = header.counts[1] > 1 && last_record(&mut reader, header.counts[1]) == Some(SOA);
+            if let (false, Key::Id(key)) = (last, key) {
+                *transfer = Some(key);
+                return Ok(Step::Message { used: before + bytes.len(), body: Body::Open });
+            }
+        }
+        Ok(whole)
+    }
+}
+
+/// What identifies a question: id, type and name.
+fn key(header: &Header, question: Option<&Question<'_>>) -> u64 {
+    let rest = question.map_or(0, |question| question.name.hash().wrapping_add(u64::from(question.kind) << 1));
+    u64::from(header.id) | rest << 16
+}
+
+fn asked(message: &mut MessageWriter<'_>, header: &Header, question: Option<&Question<'_>>) {
+    message.field_number(Field::RequestId, u64::from(header.id));
+    if let Some(question) = question {
+        match wire::type_name(question.kind) {
+            Some(name) => message.field(Field::RequestType, name.as_bytes()),
+            None => message.field_number(Field::RequestType, u64::from(question.kind)),
+        }
+        for field in [Field::Domain, Field::Resource, Field::Endpoint] {
+            message.field_with(field, |text| question.name.write(text));
+        }
+    }
+    if header.opcode() != 0 && !header.is_response() {
+        message.attribute_number("dns.opcode", i64::from(header.opcode()));
+    }
+}
+
+fn rcode(code: u8, digits: &mut [u8; 2]) -> &[u8] {
+    digits[0] = b'0' + code / 10;
+    digits[1] = b'0' + code % 10;
+    if code < 10 { &digits[1..] } else { digits }
+}
+
+fn last_record(reader: &mut Reader<'_>, count: u16) -> Option<u16> {
+    let mut last = None;
+    for _ in 0..count {
+        last = Some(reader.record()?.kind);
+    }
+    last
+}
+
+/// Appends the addresses and names of the answer section.
+fn answers(text: &mut String, mut reader: Reader<'_>, count: u16) {
+    let start = text.len();
+    for _ in 0..count.min(MOST_ANSWERS) {
+        let Some(record) = reader.record() else { return };
+        let separator = if text.len() > start { "," } else { "" };
+        let written = text.len();
+        text.push_str(separator);
+        if !write_data(text, &reader, &record) {
+            text.truncate(written);
+        }
+    }
+}
+
+fn write_data(text: &mut String, reader: &Reader<'_>, record: &Record<'_>) -> bool {
+    match record.kind {
+        A => record.data.try_into().is_ok_and(|data: [u8; 4]| write!(text, "{}", Ipv4Addr::from(data)).is_ok()),
+        AAAA => record.data.try_into().is_ok_and(|data: [u8; 16]| write!(text, "{}", Ipv6Addr::from(data)).is_ok()),
+        CNAME | PTR | NS => {
+            reader.name_at(record.position).write(text);
+            true
+        }
+        _ => false,
+    }
+}

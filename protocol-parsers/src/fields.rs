@@ -1,0 +1,337 @@
+//! The text of a call: fields and attributes one behind the other in one string, so that a call costs no allocation of its own.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+/// A text field of a call. The meaning of each per protocol stands in the protocol's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Field {
+    /// Method, command, API name, query type.
+    RequestType,
+    /// Host, database, client id.
+    Domain,
+    /// Path, SQL text, key, topic.
+    Resource,
+    /// Low-cardinality form of the resource, for grouping.
+    Endpoint,
+    /// The protocol's own correlation id.
+    RequestId,
+    /// The protocol's own status code.
+    StatusCode,
+    /// The protocol's error text.
+    Exception,
+    /// Id of the distributed trace the request belongs to.
+    TraceId,
+    /// The sender's span.
+    SpanId,
+    /// The parent of the sender's span, where the format carries one.
+    ParentSpanId,
+    /// An id that proxies hand on from request to request.
+    XRequestId,
+}
+
+impl Field {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::RequestType,
+        Self::Domain,
+        Self::Resource,
+        Self::Endpoint,
+        Self::RequestId,
+        Self::StatusCode,
+        Self::Exception,
+        Self::TraceId,
+        Self::SpanId,
+        Self::ParentSpanId,
+        Self::XRequestId,
+    ];
+
+    /// The field's name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RequestType => "request_type",
+            Self::Domain => "domain",
+            Self::Resource => "resource",
+            Self::Endpoint => "endpoint",
+            Self::RequestId => "request_id",
+            Self::StatusCode => "status_code",
+            Self::Exception => "exception",
+            Self::TraceId => "trace_id",
+            Self::SpanId => "span_id",
+            Self::ParentSpanId => "parent_span_id",
+            Self::XRequestId => "x_request_id",
+        }
+    }
+}
+
+/// The value of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text.
+    Text(&'a str),
+    /// An integer.
+    Number(i64),
+    /// A truth value.
+    Flag(bool),
+}
+
+/// What an entry of [`Fields`] is: a field's number, or one of these.
+const KEY: u8 = 0x40;
+const TEXT: u8 = 0x41;
+const NUMBER: u8 = 0x42;
+const FLAG: u8 = 0x43;
+const LENGTH_BITS: u32 = 24;
+
+/// Texts with their tags, in the order in which they were written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fields {
+    text: String,
+    /// Tag in the upper 8 bits, length of the text in the lower 24: where it begins is the sum of the lengths before it.
+    entries: Vec<u32>,
+    /// One bit per [`Field`] that is set.
+    present: u16,
+    /// One bit per [`Field`] that was cut.
+    cut: u16,
+    attributes: u8,
+}
+
+impl Fields {
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+        self.present = 0;
+        self.cut = 0;
+        self.attributes = 0;
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.text.capacity() + self.entries.capacity() * size_of::<u32>()
+    }
+
+    /// Gives memory back that one unusually long text has claimed.
+    pub(crate) fn shrink(&mut self, most: usize) {
+        self.text.shrink_to(most);
+        self.entries.shrink_to(most / size_of::<u32>());
+    }
+
+    pub(crate) fn attribute_count(&self) -> usize {
+        usize::from(self.attributes)
+    }
+
+    /// Sets `field` to `bytes`, escaped where they are no UTF-8, cut at `limit`. Says whether it was cut. A field that is
+    /// already set stays as it is.
+    pub(crate) fn set(&mut self, field: Field, bytes: &[u8], limit: usize) -> bool {
+        self.set_with(field, usize::MAX, |text| push_escaped(text, bytes, limit))
+    }
+
+    /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself.
+    pub(crate) fn set_with(&mut self, field: Field, limit: usize, write: impl FnOnce(&mut String) -> bool) -> bool {
+        if self.has(field) {
+            return false;
+        }
+        let start = self.text.len();
+        let cut = write(&mut self.text) | cut_at(&mut self.text, start.saturating_add(limit));
+        self.enter(field as u8, start);
+        self.present |= 1 << field as u8;
+        self.cut |= u16::from(cut) << field as u8;
+        cut
+    }
+
+    pub(crate) fn attribute(&mut self, key: &str, value: &[u8], limit: usize) -> bool {
+        self.key(key);
+        let start = self.text.len();
+        let cut = push_escaped(&mut self.text, value, limit);
+        self.enter(TEXT, start);
+        cut
+    }
+
+    /// Adds an attribute, unless `write` appends nothing.
+    pub(crate) fn attribute_with(&mut self, key: &str, limit: usize, write: impl FnOnce(&mut String)) -> bool {
+        let before = self.text.len();
+        self.key(key);
+        let start = self.text.len();
+        write(&mut self.text);
+        if self.text.len() == start {
+            self.text.truncate(before);
+            self.entries.pop();
+            self.attributes -= 1;
+            return false;
+        }
+        let cut = cut_at(&mut self.text, start.saturating_add(limit));
+        self.enter(TEXT, start);
+        cut
+    }
+
+    pub(crate) fn attribute_number(&mut self, key: &str, value: i64) {
+        self.key(key);
+        let start = self.text.len();
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{value}");
+        self.enter(NUMBER, start);
+    }
+
+    pub(crate) fn attribute_flag(&mut self, key: &str, value: bool) {
+        self.key(key);
+        let start = self.text.len();
+        self.text.push_str(if value { "true" } else { "false" });
+        self.enter(FLAG, start);
+    }
+
+    fn key(&mut self, key: &str) {
+        let start = self.text.len();
+        self.text.push_str(key);
+        self.enter(KEY, start);
+        self.attributes = self.attributes.saturating_add(1);
+    }
+
+    fn enter(&mut self, tag: u8, start: usize) {
+        let length = u32::try_from(self.text.len() - start).unwrap_or(u32::MAX).min((1 << LENGTH_BITS) - 1);
+        self.entries.push(u32::from(tag) << LENGTH_BITS | length);
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u8, &str)> {
+        let mut start = 0;
+        self.entries.iter().map(move |entry| {
+            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            let text = self.text.get(start..start + length).unwrap_or_default();
+            start += length;
+            ((entry >> LENGTH_BITS) as u8, text)
+        })
+    }
+
+    pub(crate) fn has(&self, field: Field) -> bool {
+        self.present & (1 << field as u8) != 0
+    }
+
+    pub(crate) fn get(&self, field: Field) -> Option<&str> {
+        if !self.has(field) {
+            return None;
+        }
+        self.entries().find(|(tag, _)| *tag == field as u8).map(|(_, text)| text)
+    }
+
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let mut entries = self.entries();
+        core::iter::from_fn(move || {
+            let (_, key) = entries.find(|(tag, _)| *tag == KEY)?;
+            let (tag, text) = entries.next()?;
+            let value = match tag {
+                NUMBER => Value::Number(text.parse().unwrap_or_default()),
+                FLAG => Value::Flag(text == "true"),
+                _ => Value::Text(text),
+            };
+            Some((key, value))
+        })
+    }
+
+    /// The names of the fields that were cut.
+    pub(crate) fn cut_fields(&self) -> impl Iterator<Item = Field> {
+        let cut = self.cut;
+        Field::ALL.into_iter().filter(move |field| cut & (1 << *field as u8) != 0)
+    }
+
+    /// Takes over what `other` has and `self` has not.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (tag, text) in other.entries() {
+            let bit = if tag < KEY { 1 << tag } else { 0 };
+            if self.present & bit == 0 {
+                let start = self.text.len();
+                self.text.push_str(text);
+                self.enter(tag, start);
+                self.present |= bit;
+                self.cut |= other.cut & bit;
+            }
+        }
+        self.attributes = self.attributes.saturating_add(other.attributes);
+    }
+}
+
+/// Appends `bytes` as UTF-8, every invalid byte as `\xNN`, at most `limit` bytes of text. Says whether something was cut.
+pub(crate) fn push_escaped(text: &mut String, bytes: &[u8], limit: usize) -> bool {
+    let end = text.len().saturating_add(limit);
+    // An escape makes one byte four, never less than one: what lies beyond the limit need not be looked at.
+    let (bytes, beyond) =
+        if bytes.len() > limit { (bytes.get(..limit).unwrap_or(bytes), true) } else { (bytes, false) };
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        // A character that the limit cut in two is left out, not escaped.
+        let at_the_cut = beyond && chunk.invalid().len() < 4 && ends_with(bytes, chunk.invalid());
+        if !at_the_cut || core::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_some()) {
+            for byte in chunk.invalid() {
+                let _ = write!(text, "\\x{byte:02x}");
+            }
+        }
+    }
+    cut_at(text, end) || beyond
+}
+
+fn ends_with(bytes: &[u8], end: &[u8]) -> bool {
+    !end.is_empty() && bytes.as_ptr_range().end == end.as_ptr_range().end
+}
+
+/// Cuts `text` to at most `end` bytes at a character border.
+fn cut_at(text: &mut String, end: usize) -> bool {
+    if text.len() <= end {
+        return false;
+    }
+    text.truncate(text.floor_char_boundary(end));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn escaped(bytes: &[u8], limit: usize) -> (String, bool) {
+        let mut text = String::new();
+        let cut = push_escaped(&mut text, bytes, limit);
+        (text, cut)
+    }
+
+    #[test]
+    fn invalid_bytes_are_escaped_and_the_rest_is_kept() {
+        assert_eq!(escaped(b"a\xffb\xc3\xa4", 100), ("a\\xffb\u{e4}".to_string(), false));
+        assert_eq!(escaped(b"end \xc3", 100), ("end \\xc3".to_string(), false));
+    }
+
+    #[test]
+    fn a_cut_never_parts_a_character() {
+        assert_eq!(escaped("a\u{e4}b".as_bytes(), 2), ("a".to_string(), true));
+        assert_eq!(escaped("a\u{e4}b".as_bytes(), 3), ("a\u{e4}".to_string(), true));
+        assert_eq!(escaped(b"\xff\xff", 5), ("\\xff\\".to_string(), true));
+    }
+
+    #[test]
+    fn fields_and_attributes_come_back() {
+        let mut fields = Fields::default();
+        fields.set(Field::Resource, b"/a", 100);
+        fields.attribute("x", b"1", 100);
+        fields.attribute_number("n", -5);
+        fields.set(Field::RequestType, b"GET", 100);
+        fields.attribute_flag("f", true);
+        assert!(!fields.set(Field::Resource, b"/second", 100));
+        assert_eq!(fields.get(Field::Resource), Some("/a"));
+        assert_eq!(fields.get(Field::RequestType), Some("GET"));
+        assert_eq!(fields.get(Field::Domain), None);
+        let attributes: Vec<_> = fields.attributes().collect();
+        assert_eq!(attributes, [("x", Value::Text("1")), ("n", Value::Number(-5)), ("f", Value::Flag(true))]);
+    }
+
+    #[test]
+    fn merging_keeps_what_is_there() {
+        let mut request = Fields::default();
+        request.set(Field::Resource, b"/a", 100);
+        let mut response = Fields::default();
+        response.set(Field::Resource, b"/b", 100);
+        response.set(Field::StatusCode, b"200", 100);
+        response.attribute("k", b"v", 100);
+        request.merge(&response);
+        assert_eq!(request.get(Field::Resource), Some("/a"));
+        assert_eq!(request.get(Field::StatusCode), Some("200"));
+        assert_eq!(request.attributes().collect::<Vec<_>>(), [("k", Value::Text("v"))]);
+    }
+}

@@ -1,0 +1,93 @@
+//! Bounds of everything that grows with what is observed, and what they dropped.
+
+use core::time::Duration;
+
+use crate::Transport;
+
+/// Bounds of one [`Dissector`](crate::Dissector) and its connections.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes kept per side while the protocol is not known yet.
+    pub detection_bytes: usize,
+    /// Bytes of one incomplete message kept per side. A longer message is read as far as it was kept; its length stays true.
+    pub message_bytes: usize,
+    /// Requests of one connection that may wait for their answer at once. The oldest beyond it is reported as unanswered.
+    pub open_requests: usize,
+    /// Bytes one connection may hold in buffers and open requests together.
+    pub connection_bytes: usize,
+    /// Bytes of one text field. A longer one is cut at a character border and named in the attribute `truncated`.
+    pub text_bytes: usize,
+    /// Attributes of one call.
+    pub attributes: usize,
+    /// Finished calls that wait for [`poll`](crate::Dissector::poll); more are dropped and counted.
+    pub ready_calls: usize,
+    /// A request on TCP or a Unix socket without an answer for this long is a timeout.
+    pub stream_timeout: Duration,
+    /// A request on UDP without an answer for this long is a timeout.
+    pub datagram_timeout: Duration,
+}
+
+impl Limits {
+    /// How long a request may wait for its answer.
+    #[must_use]
+    pub fn timeout(&self, transport: Transport) -> Duration {
+        if transport.is_datagram() { self.datagram_timeout } else { self.stream_timeout }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            detection_bytes: 4 << 10,
+            message_bytes: 64 << 10,
+            open_requests: 1024,
+            connection_bytes: 256 << 10,
+            text_bytes: 64 << 10,
+            attributes: 64,
+            ready_calls: 65_536,
+            stream_timeout: Duration::from_secs(120),
+            datagram_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What happened, in running totals. Every bound of [`Limits`] has its counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Chunks handed in.
+    pub chunks: u64,
+    /// Bytes handed in.
+    pub bytes: u64,
+    /// Messages read.
+    pub messages: u64,
+    /// Calls handed out or waiting.
+    pub calls: u64,
+    /// Gaps that no message's known length bridged.
+    pub gaps: u64,
+    /// Bytes that fit no protocol, were dropped while looking for the next message, or lay behind an encryption.
+    pub unread_bytes: u64,
+    /// Messages that were no message of their protocol.
+    pub parse_errors: u64,
+    /// Connections whose protocol was given up after too many errors in a row.
+    pub protocols_given_up: u64,
+    /// Connections whose protocol was recognised by what one side sent and refuted by the first bytes of the other.
+    pub verdicts_withdrawn: u64,
+    /// Messages longer than [`Limits::message_bytes`], read in part.
+    pub long_messages: u64,
+    /// Detection windows longer than [`Limits::detection_bytes`].
+    pub long_detections: u64,
+    /// Requests reported early because of [`Limits::open_requests`] or [`Limits::connection_bytes`].
+    pub requests_evicted: u64,
+    /// Answers that came after their request had been reported.
+    pub late_answers: u64,
+    /// Requests that timed out.
+    pub timeouts: u64,
+    /// Text fields cut by [`Limits::text_bytes`].
+    pub texts_cut: u64,
+    /// Attributes dropped by [`Limits::attributes`].
+    pub attributes_dropped: u64,
+    /// Calls dropped by [`Limits::ready_calls`].
+    pub calls_dropped: u64,
+}

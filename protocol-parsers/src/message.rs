@@ -1,0 +1,183 @@
+//! The pen with which a parser writes down what a message says.
+
+use alloc::string::String;
+
+use crate::call::{Record, Role};
+use crate::open::OpenCalls;
+use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Transport};
+
+/// Takes down the fields of the message being read. What is written is dropped unless the step is a
+/// [`Step::Message`](crate::Step::Message) or [`Step::Part`](crate::Step::Part).
+pub struct MessageWriter<'a> {
+    pub(crate) draft: &'a mut Record,
+    pub(crate) open: &'a OpenCalls,
+    pub(crate) options: &'a Options,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) from: Side,
+    pub(crate) transport: Transport,
+}
+
+impl MessageWriter<'_> {
+    /// The message is a request.
+    pub fn request(&mut self, key: Key) {
+        self.draft.role = Role::Request(key);
+    }
+
+    /// The message is a request that may have been sent before: if one with this key waits for its answer, they are the same call.
+    pub fn request_again(&mut self, key: Key) {
+        self.draft.role = Role::Repeatable(key);
+    }
+
+    /// The message answers the request with this key.
+    pub fn response(&mut self, key: Key) {
+        self.draft.role = Role::Response(key);
+    }
+
+    /// The message is never answered.
+    pub fn one_way(&mut self) {
+        self.draft.role = Role::OneWay;
+    }
+
+    /// The call belongs to another protocol than the one the parser was made for, such as gRPC within HTTP/2.
+    pub fn protocol(&mut self, protocol: Protocol) {
+        self.draft.protocol = Some(protocol);
+    }
+
+    /// Keeps a number with this request for whoever reads its response.
+    pub fn context(&mut self, context: u64) {
+        self.draft.context = context;
+    }
+
+    /// The number kept with the request that a response of the reading side with this key answers.
+    #[must_use]
+    pub fn context_of_request(&self, key: Key) -> Option<u64> {
+        self.open.unanswered(self.from.other(), key).map(|record| record.context)
+    }
+
+    /// A field of the request that a response of the reading side with this key answers.
+    #[must_use]
+    pub fn field_of_request(&self, key: Key, field: Field) -> Option<&str> {
+        self.open.unanswered(self.from.other(), key).and_then(|record| record.fields.get(field))
+    }
+
+    /// The key of the oldest request, of those that a response of the reading side could answer, for which `test` holds.
+    #[must_use]
+    pub fn find_unanswered(&self, mut test: impl FnMut(u64) -> bool) -> Option<Key> {
+        self.open.find_unanswered(self.from.other(), |key| match key {
+            Key::Id(id) => test(id),
+            Key::Order => false,
+        })
+    }
+
+    /// How the call ended; said by a response, or by a one-way message about itself.
+    pub fn status(&mut self, status: Status) {
+        self.draft.status = status;
+    }
+
+    /// Bytes that were needed are missing.
+    pub fn incomplete(&mut self) {
+        self.draft.incomplete = true;
+    }
+
+    /// Sets a text field. Bytes that are no UTF-8 are escaped as `\xNN`; what is set already stays.
+    pub fn field(&mut self, field: Field, bytes: &[u8]) {
+        let cut = self.draft.fields.set(field, bytes, self.options.limits.text_bytes);
+        self.stats.texts_cut += u64::from(cut);
+    }
+
+    /// Sets a text field to what `write` appends to the string it is given. It must append only.
+    pub fn field_with(&mut self, field: Field, write: impl FnOnce(&mut String)) {
+        let cut = self.draft.fields.set_with(field, self.options.limits.text_bytes, |text| {
+            write(text);
+            false
+        });
+        self.stats.texts_cut += u64::from(cut);
+    }
+
+    /// Sets a text field to a number in decimal.
+    pub fn field_number(&mut self, field: Field, number: u64) {
+        let mut digits = [0; 20];
+        self.field(field, decimal(number, &mut digits));
+    }
+
+    /// Whether the field is set already.
+    #[must_use]
+    pub fn has(&self, field: Field) -> bool {
+        self.draft.fields.has(field)
+    }
+
+    /// Adds an attribute.
+    pub fn attribute(&mut self, key: &str, value: &[u8]) {
+        if self.room_for_attribute() {
+            let cut = self.draft.fields.attribute(key, value, self.options.limits.text_bytes);
+            self.stats.texts_cut += u64::from(cut);
+        }
+    }
+
+    /// Adds an attribute whose value is what `write` appends to the string it is given. It must append only.
+    pub fn attribute_with(&mut self, key: &str, write: impl FnOnce(&mut String)) {
+        if self.room_for_attribute() {
+            let cut = self.draft.fields.attribute_with(key, self.options.limits.text_bytes, write);
+            self.stats.texts_cut += u64::from(cut);
+        }
+    }
+
+    /// Adds an attribute that is a number.
+    pub fn attribute_number(&mut self, key: &str, value: i64) {
+        if self.room_for_attribute() {
+            self.draft.fields.attribute_number(key, value);
+        }
+    }
+
+    /// Adds an attribute that is a truth value.
+    pub fn attribute_flag(&mut self, key: &str, value: bool) {
+        if self.room_for_attribute() {
+            self.draft.fields.attribute_flag(key, value);
+        }
+    }
+
+    /// Whether the bytes are one datagram.
+    #[must_use]
+    pub fn is_datagram(&self) -> bool {
+        self.transport.is_datagram()
+    }
+
+    /// The user's choices.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        self.options
+    }
+
+    fn room_for_attribute(&mut self) -> bool {
+        let room = self.draft.fields.attribute_count() < self.options.limits.attributes;
+        self.stats.attributes_dropped += u64::from(!room);
+        room
+    }
+}
+
+/// The digits of a number.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    for (position, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        first = position;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(first..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+    use alloc::string::ToString;
+
+    #[test]
+    fn decimals() {
+        for number in [0, 7, 10, 12_345, u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+    }
+}

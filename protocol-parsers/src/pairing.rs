@@ -1,0 +1,351 @@
+//! Joining requests with their answers.
+
+use alloc::boxed::Box;
+
+use crate::call::{CallKind, Finished, Half, Record, Role, Status};
+use crate::connection::State;
+use crate::open::Place;
+use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestamp};
+
+/// Places kept for late answers.
+const LATE_PLACES: usize = 64;
+
+impl Dissector {
+    /// The draft is a message that begins here. Returns what its further bytes belong to.
+    pub(crate) fn begin(
+        &mut self,
+        connection: &mut Connection,
+        side: Side,
+        (start, offset): (Timestamp, u64),
+        head_end: Timestamp,
+        bytes: u64,
+    ) -> Option<Part> {
+        match self.draft.role {
+            Role::Request(key) => {
+                self.begin_request(connection, side, key);
+                self.open_request(connection, side, key, (start, offset), bytes);
+                Some(Part::Request(key))
+            }
+            Role::Repeatable(key) => {
+                if let Place::At(position) = connection.open.place_for_response(side, key) {
+                    connection.open.change(position, |record| record.retries = record.retries.saturating_add(1));
+                    return None;
+                }
+                self.open_request(connection, side, key, (start, offset), bytes);
+                Some(Part::Request(key))
+            }
+            Role::OneWay => {
+                self.open_request(connection, side, Key::Order, (start, offset), bytes);
+                Some(Part::Request(Key::Order))
+            }
+            Role::Response(key) => {
+                let known = self.begin_response(connection, side, key, (start, offset), head_end, bytes);
+                known.then_some(Part::Response(key))
+            }
+            Role::None => None,
+        }
+    }
+
+    /// A new request tells something about those before it.
+    fn begin_request(&mut self, connection: &mut Connection, side: Side, key: Key) {
+        if key != Key::Order {
+            return;
+        }
+        // Requests of one side follow each other: the one before has ended, whatever its length said.
+        if let Some(position) = connection.open.last(side, |record| record.request == Half::Open) {
+            self.end_half(connection, position, false);
+        }
+        if !connection.doubtful {
+            return;
+        }
+        // Answers were lost, and the client goes on: it has got them, we have not.
+        connection.doubtful = false;
+        while let Some(position) = connection.open.find(|_, requester, record| record.doubtful && requester == side) {
+            if let Some(mut record) = connection.open.remove(position) {
+                record.incomplete = true;
+                self.emit(connection, record);
+            }
+        }
+    }
+
+    fn open_request(
+        &mut self,
+        connection: &mut Connection,
+        side: Side,
+        key: Key,
+        (start, offset): (Timestamp, u64),
+        bytes: u64,
+    ) {
+        self.make_room(connection);
+        let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
+        record.start = start;
+        record.end = start;
+        record.request_offset = offset;
+        record.request_bytes = bytes;
+        record.request = Half::Open;
+        record.from_server = side == Side::Server;
+        record.protocol = record.protocol.or(connection.protocol());
+        if record.role == Role::OneWay {
+            // Nothing answers it.
+            record.response = Half::Ended;
+        }
+        connection.open.push(key, side, record);
+    }
+
+    fn begin_response(
+        &mut self,
+        connection: &mut Connection,
+        side: Side,
+        key: Key,
+        (start, offset): (Timestamp, u64),
+        head_end: Timestamp,
+        bytes: u64,
+    ) -> bool {
+        let requester = side.other();
+        self.settle_doubt(connection, requester, key);
+        let position = match connection.open.place_for_response(requester, key) {
+            Place::At(position) => position,
+            Place::Late(position) => {
+                connection.open.remove(position);
+                self.stats.late_answers += 1;
+                return false;
+            }
+            Place::Nowhere => {
+                self.make_room(connection);
+                let mut record = self.records.pop().unwrap_or_default();
+                record.start = start;
+                record.from_server = requester == Side::Server;
+                record.role = self.draft.role;
+                record.protocol = connection.protocol();
+                connection.open.push(key, requester, record)
+            }
+        };
+        let draft = &self.draft;
+        connection.open.change(position, |record| {
+            record.fields.merge(&draft.fields);
+            record.status = draft.status;
+            record.protocol = draft.protocol.or(record.protocol);
+            record.incomplete |= draft.incomplete | record.doubtful;
+            record.doubtful = false;
+            record.head_end = head_end;
+            record.end = head_end;
+            record.response_offset = offset;
+            record.response_bytes = bytes;
+            record.response = Half::Open;
+        });
+        true
+    }
+
+    /// What was written belongs to a message that has begun earlier.
+    pub(crate) fn add(&mut self, connection: &mut Connection, side: Side, part: Part) {
+        let draft = &self.draft;
+        if let Some(position) = position_of(connection, side, part) {
+            connection.open.change(position, |record| {
+                record.fields.merge(&draft.fields);
+                record.protocol = draft.protocol.or(record.protocol);
+                record.incomplete |= draft.incomplete;
+                if draft.status != Status::Unknown {
+                    record.status = draft.status;
+                }
+            });
+        }
+    }
+
+    /// So many bytes of a message were passed, the last at `time`.
+    pub(crate) fn cover(&mut self, connection: &mut Connection, side: Side, part: Part, count: u64, time: Timestamp) {
+        if let Some(position) = position_of(connection, side, part) {
+            connection.open.change(position, |record| match part {
+                Part::Request(_) => record.request_bytes += count,
+                Part::Response(_) => {
+                    record.response_bytes += count;
+                    record.end = time;
+                }
+            });
+        }
+    }
+
+    /// A message has ended.
+    pub(crate) fn end(&mut self, connection: &mut Connection, side: Side, part: Part) {
+        if let Some(position) = position_of(connection, side, part) {
+            self.end_half(connection, position, matches!(part, Part::Response(_)));
+        }
+    }
+
+    fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
+        let finished = connection.open.change(position, |record| {
+            let half = if response { &mut record.response } else { &mut record.request };
+            *half = Half::Ended;
+            record.response == Half::Ended && record.request != Half::Open
+        });
+        if finished == Some(true)
+            && let Some(record) = connection.open.remove(position)
+        {
+            self.emit(connection, record);
+        }
+    }
+
+    /// Reports the first request whose deadline has passed; its place is kept for a late answer.
+    pub(crate) fn report_timeout(&mut self, connection: &mut Connection) {
+        let Some(position) = connection.open.find(|_, _, record| record.response == Half::Absent) else { return };
+        if let Some(mut record) = connection.open.vacate(position) {
+            self.stats.timeouts += 1;
+            record.status = Status::Timeout;
+            self.emit(connection, record);
+        }
+        connection.open.drop_vacant(LATE_PLACES);
+    }
+
+    /// Reports the oldest open call as it stands. Says whether there was one.
+    pub(crate) fn finish_first(&mut self, connection: &mut Connection) -> bool {
+        if connection.open.is_empty() {
+            return false;
+        }
+        if let Some(record) = connection.open.remove(0) {
+            self.emit(connection, record);
+        }
+        true
+    }
+
+    /// The verdict on the protocol was wrong: what seemed to be calls were none.
+    pub(crate) fn withdraw(&mut self, connection: &mut Connection) {
+        self.stats.verdicts_withdrawn += 1;
+        while !connection.open.is_empty() {
+            if let Some(record) = connection.open.remove(0) {
+                self.recycle(record);
+            }
+        }
+    }
+
+    /// Keeps the bounds of one connection.
+    fn make_room(&mut self, connection: &mut Connection) {
+        let (most, bytes) = (self.options.limits.open_requests, self.options.limits.connection_bytes);
+        // The whole sum is only worth its cost once the open calls alone are a good part of it.
+        let crowded = |connection: &Connection| {
+            connection.open.len() >= most || connection.open.memory() > bytes / 8 && connection.memory() > bytes
+        };
+        while !connection.open.is_empty() && crowded(connection) {
+            connection.open.drop_vacant(most.saturating_sub(1));
+            if !crowded(connection) {
+                break;
+            }
+            match connection.open.find(|_, _, record| record.response == Half::Absent) {
+                Some(position) => {
+                    if let Some(record) = connection.open.vacate(position) {
+                        self.stats.requests_evicted += 1;
+                        self.emit(connection, record);
+                    }
+                }
+                None => {
+                    self.finish_first(connection);
+                }
+            }
+        }
+    }
+
+    /// Answers of `side` were lost: which of the open requests they belonged to cannot be told.
+    pub(crate) fn doubt(&mut self, connection: &mut Connection, side: Side) {
+        let mut doubtful = connection.doubtful;
+        connection.open.for_each(|key, requester, record| {
+            if key == Key::Order && requester == side.other() && record.response == Half::Absent {
+                record.doubtful = true;
+                doubtful = true;
+            }
+            // A message that was under way may have ended unseen.
+            let half = if requester == side { record.request } else { record.response };
+            record.incomplete |= half == Half::Open;
+        });
+        connection.doubtful = doubtful;
+    }
+
+    /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.
+    fn settle_doubt(&mut self, connection: &mut Connection, requester: Side, key: Key) {
+        if key != Key::Order || !connection.doubtful {
+            return;
+        }
+        connection.doubtful = false;
+        let mut doubtful = 0;
+        connection.open.for_each(|_, asked, record| doubtful += usize::from(record.doubtful && asked == requester));
+        if doubtful < 2 {
+            return;
+        }
+        while let Some(position) = connection.open.find(|_, asked, record| record.doubtful && asked == requester) {
+            if let Some(mut record) = connection.open.remove(position) {
+                record.incomplete = true;
+                self.emit(connection, record);
+            }
+        }
+    }
+
+    /// The call is finished: nothing more will be learnt of it.
+    fn emit(&mut self, connection: &mut Connection, mut record: Box<Record>) {
+        let State::Reading { spec, protocol, .. } = &connection.state else { return };
+        let kind = match (record.role, record.request, record.response) {
+            (Role::OneWay, ..) => CallKind::OneWay,
+            (_, Half::Absent, _) => CallKind::ResponseOnly,
+            (_, _, Half::Absent) => CallKind::RequestOnly,
+            _ => CallKind::RequestResponse,
+        };
+        match kind {
+            CallKind::RequestOnly if record.status != Status::Timeout => record.status = Status::Unknown,
+            CallKind::OneWay => record.response = Half::Absent,
+            _ => {}
+        }
+        connection.confirmed |= kind == CallKind::RequestResponse;
+        let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
+        let end = if ends == DurationEnd::Head { record.head_end } else { record.end };
+        let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));
+        let asked = connection.turn(record.requester());
+        let mut client = connection.client();
+        if asked != client && connection.opening.transport.is_datagram() && !connection.opening.sides_known {
+            // Nobody opened anything: who asks is the client.
+            client = asked;
+        } else if asked != client {
+            record.fields.attribute("initiator", b"server", usize::MAX);
+        }
+        if record.retries > 0 {
+            record.fields.attribute_number("retries", i64::from(record.retries));
+        }
+        name_cut_fields(&mut record);
+        if self.ready.len() >= self.options.limits.ready_calls {
+            self.stats.calls_dropped += 1;
+            self.recycle(record);
+            return;
+        }
+        self.stats.calls += 1;
+        self.ready.push_back(Finished {
+            protocol: record.protocol.unwrap_or(*protocol),
+            transport: connection.opening.transport,
+            client,
+            kind,
+            duration,
+            record,
+        });
+    }
+}
+
+fn position_of(connection: &Connection, side: Side, part: Part) -> Option<usize> {
+    match part {
+        Part::Request(Key::Order) => connection.open.last(side, |record| record.request == Half::Open),
+        Part::Request(key) => connection
+            .open
+            .find(|other, requester, record| other == key && requester == side && record.request == Half::Open),
+        Part::Response(key) => connection.open.find(|other, requester, record| {
+            other == key && requester == side.other() && record.response == Half::Open
+        }),
+    }
+}
+
+fn name_cut_fields(record: &mut Record) {
+    let mut cut = record.fields.cut_fields().map(Field::name).peekable();
+    if cut.peek().is_none() {
+        return;
+    }
+    let mut names = alloc::string::String::new();
+    for name in cut {
+        if !names.is_empty() {
+            names.push(',');
+        }
+        names.push_str(name);
+    }
+    record.fields.attribute("truncated", names.as_bytes(), usize::MAX);
+}
