@@ -30,7 +30,7 @@ pub const CALLS: Table = Table {
         address("server_address", "", "who answers"),
         number16("server_port", "", "port of who answers"),
         name("kind", "request_response, request_only, response_only or one_way").required(),
-        name("request_type", "the protocol's verb: method, command, query type").required(),
+        name("request_type", "the protocol's verb: method, command, query type; none if only the answer was seen"),
         name("domain", "host, schema, queried name, client id: by protocol"),
         text("resource", "", "what was asked for: path, SQL text, key, topic"),
         name("endpoint", "form of the resource with few distinct values, for grouping"),
