@@ -6,6 +6,7 @@ mod sql;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -32,6 +33,7 @@ const REQUEST_MARGIN: usize = 64 << 10;
 struct Shared {
     engine: Arc<QueryEngine>,
     ingest: Arc<Ingest>,
+    request_time: Duration,
 }
 
 /// All paths of the port.
@@ -50,7 +52,7 @@ pub(crate) fn router(engine: Arc<QueryEngine>, ingest: Arc<Ingest>, limits: &Lim
         .route("/health", get(health))
         .route("/sql", post(sql::post_sql).layer(DefaultBodyLimit::max(body)))
         .fallback(unknown)
-        .with_state(Shared { engine, ingest })
+        .with_state(Shared { engine, ingest, request_time: limits.request_time })
         .merge(agents)
 }
 

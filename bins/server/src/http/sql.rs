@@ -1,7 +1,7 @@
 use std::pin::Pin;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
@@ -27,11 +27,12 @@ pub(super) async fn post_sql(
     State(shared): State<Shared>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    request: Request,
 ) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return refuse(rejection.status(), &rejection.body_text()),
+    let body = match tokio::time::timeout(shared.request_time, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(rejection)) => return refuse(rejection.status(), &rejection.body_text()),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the statement did not come in time"),
     };
     let Some(format) = format_of(parameters.format.as_deref(), &headers) else {
         return refuse(StatusCode::NOT_ACCEPTABLE, "the formats are json, jsonl, csv and table");

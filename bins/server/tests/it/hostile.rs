@@ -73,6 +73,8 @@ async fn a_client_that_sends_a_byte_now_and_then_is_hung_up_on_while_others_are_
     let mut rest = Vec::new();
     // Ends only when the server hangs up.
     let _ = slow.read_to_end(&mut rest).await;
+    let half = b"POST /sql HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\n\r\nSELECT";
+    assert!(raw(address, half).await.starts_with(b"HTTP/1.1 408"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
