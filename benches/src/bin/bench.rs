@@ -1,0 +1,32 @@
+//! Runs one suite and prints what it measured: `bench NAME [--quick]`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick =
+        arguments.iter().position(|argument| argument == "--quick").map(|place| arguments.remove(place)).is_some();
+    let [name] = arguments.as_slice() else {
+        eprintln!("usage: bench NAME [--quick]; suites: {}", names());
+        return ExitCode::from(2);
+    };
+    let Some((_, run)) = benches::SUITES.iter().find(|(suite, _)| suite == name) else {
+        eprintln!("no suite is called {name}; suites: {}", names());
+        return ExitCode::from(2);
+    };
+    match run(quick) {
+        Ok(report) => {
+            print!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn names() -> String {
+    benches::SUITES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,19 @@
+//! Suites that measure the libraries beside other programs. `cargo xtask bench NAME` runs one and prints its figures; `cargo bench`
+//! runs the criterion benches, which need no other program.
+//!
+//! Every suite checks the results it times against the truth, so that a faster wrong answer fails.
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
+
+pub mod messages;
+pub mod parsers;
+mod report;
+mod timing;
+
+pub use report::Report;
+pub use timing::{cpu_time, fastest};
+
+/// A suite: its name, and the function that runs it; `true` asks for a quick run.
+pub type Suite = (&'static str, fn(bool) -> anyhow::Result<Report>);
+
+/// Every suite.
+pub const SUITES: &[Suite] = &[("parsers", parsers::run)];
