@@ -14,6 +14,8 @@ use crate::{Call, Connection, Next, Options, ProtocolSpec, Side, Stats, StreamCh
 
 /// Records and buffers kept for reuse.
 const POOL: usize = 1024;
+/// Bytes of text that a record may keep room for while it waits to be used again.
+const KEPT: usize = 1024;
 
 /// What is pooled moves in and out without being copied.
 type Pool<T> = Vec<Box<T>>;
@@ -296,7 +298,7 @@ impl Dissector {
     pub(crate) fn recycle(&mut self, mut record: Box<Record>) {
         if self.records.len() < POOL {
             record.clear();
-            record.fields.shrink(256);
+            record.fields.shrink(KEPT);
             self.records.push(record);
         }
     }

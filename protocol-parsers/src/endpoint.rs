@@ -5,8 +5,15 @@ use alloc::string::String;
 /// Writes the path without its query, with `{}` for every segment that looks like an id: numbers, hexadecimal strings of 8 and more
 /// with a digit, UUIDs, and long strings with a digit.
 pub(crate) fn write_path(text: &mut String, path: &[u8]) {
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
     let path = path.get(..end).unwrap_or(path);
+    let start = text.len();
+    crate::fields::push_escaped(text, path, usize::MAX);
+    // Most paths are their own endpoint.
+    if path.iter().fold(true, |all, byte| all & !byte.is_ascii_digit()) {
+        return;
+    }
+    text.truncate(start);
     for (position, segment) in path.split(|byte| *byte == b'/').enumerate() {
         if position > 0 {
             text.push('/');

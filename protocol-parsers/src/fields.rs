@@ -77,6 +77,40 @@ pub enum Value<'a> {
     Flag(bool),
 }
 
+/// Bytes of a message, known to be UTF-8 or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Text<'a> {
+    Valid(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Text<'a> {
+    /// The part of a larger text that `bytes` are. With all of a message looked through at once, its parts need not be again.
+    pub(crate) fn within(whole: Option<&'a str>, bytes: &'a [u8]) -> Self {
+        let start = |whole: &str| (bytes.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        let part = whole.and_then(|whole| whole.get(start(whole)..start(whole).wrapping_add(bytes.len())));
+        part.map_or(Self::Bytes(bytes), Self::Valid)
+    }
+
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Valid(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Appends it, at most `limit` bytes. Says whether something was cut.
+    pub(crate) fn push_to(self, text: &mut String, limit: usize) -> bool {
+        match self {
+            Self::Valid(valid) if valid.len() <= limit => {
+                text.push_str(valid);
+                false
+            }
+            other => push_escaped(text, other.bytes(), limit),
+        }
+    }
+}
+
 /// What an entry of [`Fields`] is: a field's number, or one of these.
 const KEY: u8 = 0x40;
 const TEXT: u8 = 0x41;
@@ -113,18 +147,22 @@ impl Fields {
 
     /// Gives memory back that one unusually long text has claimed.
     pub(crate) fn shrink(&mut self, most: usize) {
-        self.text.shrink_to(most);
-        self.entries.shrink_to(most / size_of::<u32>());
+        if self.text.capacity() > most {
+            self.text.shrink_to(most);
+        }
+        if self.entries.capacity() > most / size_of::<u32>() {
+            self.entries.shrink_to(most / size_of::<u32>());
+        }
     }
 
     pub(crate) fn attribute_count(&self) -> usize {
         usize::from(self.attributes)
     }
 
-    /// Sets `field` to `bytes`, escaped where they are no UTF-8, cut at `limit`. Says whether it was cut. A field that is
+    /// Sets `field` to `value`, escaped where they are no UTF-8, cut at `limit`. Says whether it was cut. A field that is
     /// already set stays as it is.
-    pub(crate) fn set(&mut self, field: Field, bytes: &[u8], limit: usize) -> bool {
-        self.set_with(field, usize::MAX, |text| push_escaped(text, bytes, limit))
+    pub(crate) fn set(&mut self, field: Field, value: Text<'_>, limit: usize) -> bool {
+        self.set_with(field, usize::MAX, |text| value.push_to(text, limit))
     }
 
     /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself.
@@ -144,10 +182,10 @@ impl Fields {
         self.cut |= 1 << field as u8;
     }
 
-    pub(crate) fn attribute(&mut self, key: &str, value: &[u8], limit: usize) -> bool {
+    pub(crate) fn attribute(&mut self, key: &str, value: Text<'_>, limit: usize) -> bool {
         self.key(key);
         let start = self.text.len();
-        let cut = push_escaped(&mut self.text, value, limit);
+        let cut = value.push_to(&mut self.text, limit);
         self.enter(TEXT, start);
         cut
     }
@@ -255,6 +293,17 @@ impl Fields {
 
 /// Appends `bytes` as UTF-8, every invalid byte as `\xNN`, at most `limit` bytes of text. Says whether something was cut.
 pub(crate) fn push_escaped(text: &mut String, bytes: &[u8], limit: usize) -> bool {
+    if bytes.len() <= limit
+        && let Ok(valid) = core::str::from_utf8(bytes)
+    {
+        text.push_str(valid);
+        return false;
+    }
+    push_escaped_slowly(text, bytes, limit)
+}
+
+#[cold]
+fn push_escaped_slowly(text: &mut String, bytes: &[u8], limit: usize) -> bool {
     let end = text.len().saturating_add(limit);
     // An escape makes one byte four, never less than one: what lies beyond the limit need not be looked at.
     let (bytes, beyond) =
@@ -312,12 +361,12 @@ mod tests {
     #[test]
     fn fields_and_attributes_come_back() {
         let mut fields = Fields::default();
-        fields.set(Field::Resource, b"/a", 100);
-        fields.attribute("x", b"1", 100);
+        fields.set(Field::Resource, Text::Bytes(b"/a"), 100);
+        fields.attribute("x", Text::Bytes(b"1"), 100);
         fields.attribute_number("n", -5);
-        fields.set(Field::RequestType, b"GET", 100);
+        fields.set(Field::RequestType, Text::Bytes(b"GET"), 100);
         fields.attribute_flag("f", true);
-        assert!(!fields.set(Field::Resource, b"/second", 100));
+        assert!(!fields.set(Field::Resource, Text::Bytes(b"/second"), 100));
         assert_eq!(fields.get(Field::Resource), Some("/a"));
         assert_eq!(fields.get(Field::RequestType), Some("GET"));
         assert_eq!(fields.get(Field::Domain), None);
@@ -328,11 +377,11 @@ mod tests {
     #[test]
     fn merging_keeps_what_is_there() {
         let mut request = Fields::default();
-        request.set(Field::Resource, b"/a", 100);
+        request.set(Field::Resource, Text::Bytes(b"/a"), 100);
         let mut response = Fields::default();
-        response.set(Field::Resource, b"/b", 100);
-        response.set(Field::StatusCode, b"200", 100);
-        response.attribute("k", b"v", 100);
+        response.set(Field::Resource, Text::Bytes(b"/b"), 100);
+        response.set(Field::StatusCode, Text::Bytes(b"200"), 100);
+        response.attribute("k", Text::Bytes(b"v"), 100);
         request.merge(&response);
         assert_eq!(request.get(Field::Resource), Some("/a"));
         assert_eq!(request.get(Field::StatusCode), Some("200"));

@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use crate::call::{Record, Role};
+use crate::fields::Text;
 use crate::open::OpenCalls;
 use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Transport};
 
@@ -81,7 +82,12 @@ impl MessageWriter<'_> {
 
     /// Sets a text field. Bytes that are no UTF-8 are escaped as `\xNN`; what is set already stays.
     pub fn field(&mut self, field: Field, bytes: &[u8]) {
-        let cut = self.draft.fields.set(field, bytes, self.options.limits.text_bytes);
+        self.text(field, Text::Bytes(bytes));
+    }
+
+    /// Sets a text field.
+    pub(crate) fn text(&mut self, field: Field, text: Text<'_>) {
+        let cut = self.draft.fields.set(field, text, self.options.limits.text_bytes);
         self.stats.texts_cut += u64::from(cut);
     }
 
@@ -114,6 +120,11 @@ impl MessageWriter<'_> {
 
     /// Adds an attribute.
     pub fn attribute(&mut self, key: &str, value: &[u8]) {
+        self.attribute_text(key, Text::Bytes(value));
+    }
+
+    /// Adds an attribute.
+    pub(crate) fn attribute_text(&mut self, key: &str, value: Text<'_>) {
         if self.room_for_attribute() {
             let cut = self.draft.fields.attribute(key, value, self.options.limits.text_bytes);
             self.stats.texts_cut += u64::from(cut);

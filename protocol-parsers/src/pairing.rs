@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use crate::call::{CallKind, Finished, Half, Record, Role, Status};
 use crate::connection::State;
+use crate::fields::Text;
 use crate::open::Place;
 use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestamp};
 
@@ -300,7 +301,7 @@ impl Dissector {
             // Nobody opened anything: who asks is the client.
             client = asked;
         } else if asked != client {
-            record.fields.attribute("initiator", b"server", usize::MAX);
+            record.fields.attribute("initiator", Text::Valid("server"), usize::MAX);
         }
         if record.retries > 0 {
             record.fields.attribute_number("retries", i64::from(record.retries));
@@ -347,5 +348,5 @@ fn name_cut_fields(record: &mut Record) {
         }
         names.push_str(name);
     }
-    record.fields.attribute("truncated", names.as_bytes(), usize::MAX);
+    record.fields.attribute("truncated", Text::Valid(&names), usize::MAX);
 }

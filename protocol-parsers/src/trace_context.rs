@@ -58,14 +58,11 @@ pub(crate) fn write(message: &mut MessageWriter<'_>, header: Header, value: &[u8
 
 /// `version-traceid-parentid-flags` (W3C Trace Context, 3.2).
 fn traceparent(message: &mut MessageWriter<'_>, value: &[u8]) {
-    let mut parts = value.split(|byte| *byte == b'-');
-    if let (Some(version), Some(trace), Some(span), Some(_)) = (parts.next(), parts.next(), parts.next(), parts.next())
-        && version.len() == 2
-        && is_id(version, 2, true)
-        && version != b"ff"
-        && is_id(trace, 32, false)
-        && is_id(span, 16, false)
-    {
+    let (Some(b'-'), Some(b'-'), Some(b'-')) = (value.get(2), value.get(35), value.get(52)) else { return };
+    let (Some(version), Some(trace), Some(span)) = (value.get(..2), value.get(3..35), value.get(36..52)) else {
+        return;
+    };
+    if version != b"ff" && version.iter().all(u8::is_ascii_hexdigit) && is_id(trace) && is_id(span) {
         hex(message, Field::TraceId, trace);
         hex(message, Field::SpanId, span);
     }
@@ -115,20 +112,21 @@ fn uber(message: &mut MessageWriter<'_>, value: &[u8]) {
 
 /// Sets a field to hexadecimal digits in lower case; anything else is left out.
 fn hex(message: &mut MessageWriter<'_>, field: Field, value: &[u8]) {
-    if is_id(value, value.len(), false) && value.len() <= 32 {
-        let mut lower = [0; 32];
-        for (to, from) in lower.iter_mut().zip(value) {
-            *to = from.to_ascii_lowercase();
-        }
-        message.field(field, lower.get(..value.len()).unwrap_or_default());
+    if value.len() > 32 || !is_id(value) {
+        return;
     }
+    let mut lower = [0; 32];
+    for (to, from) in lower.iter_mut().zip(value) {
+        *to = from.to_ascii_lowercase();
+    }
+    message.field(field, lower.get(..value.len()).unwrap_or_default());
 }
 
-fn is_id(value: &[u8], length: usize, zero: bool) -> bool {
-    !value.is_empty()
-        && value.len() == length
-        && value.iter().all(u8::is_ascii_hexdigit)
-        && (zero || value.iter().any(|byte| *byte != b'0'))
+/// Whether these are hexadecimal digits, not all of them zero.
+fn is_id(value: &[u8]) -> bool {
+    let (digits, bits) =
+        value.iter().fold((true, 0), |(digits, bits), byte| (digits & byte.is_ascii_hexdigit(), bits | (byte ^ b'0')));
+    digits && bits != 0
 }
 
 /// Decodes Base64 with the standard alphabet, with or without padding.

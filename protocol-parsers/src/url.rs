@@ -2,77 +2,88 @@
 
 use alloc::string::String;
 
-use crate::fields::push_escaped;
+use crate::fields::{Text, push_escaped};
 use crate::{Field, MessageWriter};
 
 /// What stands in place of a secret.
-const REDACTED: &str = "REDACTED";
-/// Names of query parameters whose values are secrets, in lower case without `-` and `_`.
-const SECRETS: &[&[u8]] = &[
-    b"accesstoken",
-    b"apikey",
-    b"auth",
-    b"authorization",
-    b"awsaccesskeyid",
-    b"clientsecret",
-    b"code",
-    b"credential",
-    b"idtoken",
-    b"jwt",
-    b"key",
-    b"pass",
-    b"passwd",
-    b"password",
-    b"pwd",
-    b"refreshtoken",
-    b"secret",
-    b"secretkey",
-    b"session",
-    b"sessionid",
-    b"sig",
-    b"signature",
-    b"token",
-    b"xamzcredential",
-    b"xamzsecuritytoken",
-    b"xamzsignature",
-    b"xgoogsignature",
-];
+const REDACTED: &[u8] = b"REDACTED";
+/// The longest name of a secret.
+const LONGEST: usize = 18;
 
 /// Sets a field to a path with query; values of secret parameters are left out unless the user wants them.
-pub(crate) fn write(message: &mut MessageWriter<'_>, field: Field, path: &[u8]) {
-    match memchr::memchr(b'?', path) {
-        Some(query) if message.options().redact => {
-            message.field_with(field, |text| redact(text, path, query + 1));
+pub(crate) fn write(message: &mut MessageWriter<'_>, field: Field, path: Text<'_>) {
+    let bytes = path.bytes();
+    let query = if message.options().redact { memchr::memchr(b'?', bytes) } else { None };
+    match query.map(|at| bytes.split_at_checked(at + 1).unwrap_or((bytes, &[]))) {
+        Some((before, query)) if pairs(query).any(|(name, _)| is_secret(name)) => {
+            message.field_with(field, |text| redact(text, before, query));
         }
-        _ => message.field(field, path),
+        _ => message.text(field, path),
     }
 }
 
-fn redact(text: &mut String, path: &[u8], query: usize) {
-    let (before, query) = path.split_at_checked(query).unwrap_or((path, &[]));
+/// Names with their values, as they stand between the ampersands.
+fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    query.split(|byte| *byte == b'&').map(|pair| match pair.iter().position(|byte| *byte == b'=') {
+        Some(equals) => (pair.get(..equals).unwrap_or_default(), pair.get(equals + 1..)),
+        None => (pair, None),
+    })
+}
+
+#[cold]
+fn redact(text: &mut String, before: &[u8], query: &[u8]) {
     push_escaped(text, before, usize::MAX);
-    for (position, pair) in query.split(|byte| *byte == b'&').enumerate() {
+    for (position, (name, value)) in pairs(query).enumerate() {
         if position > 0 {
             text.push('&');
         }
-        match memchr::memchr(b'=', pair) {
-            Some(equals) if is_secret(pair.get(..equals).unwrap_or_default()) => {
-                push_escaped(text, pair.get(..=equals).unwrap_or_default(), usize::MAX);
-                text.push_str(REDACTED);
-            }
-            _ => {
-                push_escaped(text, pair, usize::MAX);
-            }
+        push_escaped(text, name, usize::MAX);
+        if let Some(value) = value {
+            text.push('=');
+            push_escaped(text, if is_secret(name) { REDACTED } else { value }, usize::MAX);
         }
     }
 }
 
+/// Whether a parameter of this name is a secret; `-` and `_` count for nothing.
 fn is_secret(name: &[u8]) -> bool {
-    let plain = |name: &[u8], other: &[u8]| {
-        let mut letters = name.iter().filter(|byte| !matches!(byte, b'-' | b'_')).map(u8::to_ascii_lowercase);
-        other.iter().all(|byte| letters.next() == Some(*byte)) && letters.next().is_none()
-    };
-    name.len() <= 32 && SECRETS.iter().any(|secret| plain(name, secret))
+    let mut plain = [0; LONGEST];
+    let mut length = 0;
+    for byte in name.iter().filter(|byte| !matches!(byte, b'-' | b'_')) {
+        let Some(place) = plain.get_mut(length) else { return false };
+        *place = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    matches!(
+        plain.get(..length).unwrap_or_default(),
+        b"accesstoken"
+            | b"apikey"
+            | b"auth"
+            | b"authorization"
+            | b"awsaccesskeyid"
+            | b"clientsecret"
+            | b"code"
+            | b"credential"
+            | b"idtoken"
+            | b"jwt"
+            | b"key"
+            | b"pass"
+            | b"passwd"
+            | b"password"
+            | b"pwd"
+            | b"refreshtoken"
+            | b"secret"
+            | b"secretkey"
+            | b"session"
+            | b"sessionid"
+            | b"sig"
+            | b"signature"
+            | b"token"
+            | b"xamzcredential"
+            | b"xamzsecuritytoken"
+            | b"xamzsignature"
+            | b"xgoogsignature"
+    )
 }
 
 #[cfg(test)]
@@ -81,7 +92,8 @@ mod tests {
 
     fn redacted(path: &str) -> String {
         let mut text = String::new();
-        redact(&mut text, path.as_bytes(), path.find('?').map_or(path.len(), |at| at + 1));
+        let (before, query) = path.as_bytes().split_at(path.find('?').map_or(path.len(), |at| at + 1));
+        redact(&mut text, before, query);
         text
     }
 

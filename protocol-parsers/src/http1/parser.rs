@@ -2,7 +2,8 @@
 
 use memchr::memmem;
 
-use super::wire::{self, Headers, RequestLine, Start, StatusLine};
+use super::wire::{self, RequestLine, Start, StatusLine};
+use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{
     Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
@@ -13,6 +14,8 @@ use crate::{
 const HEAD: u64 = 1;
 const CONNECT: u64 = 2;
 
+/// So much of a head is looked through at once for whether it is UTF-8.
+const HEAD_AT_ONCE: usize = 2048;
 /// After a loss, a start line that is not complete is waited for up to this length.
 const LONGEST_START: usize = 4096;
 
@@ -39,10 +42,28 @@ struct Lane {
     scanned: usize,
 }
 
+impl Lane {
+    /// Waits for the end of a head, of which this much was looked through: the end may begin in the last three bytes.
+    fn wait(&mut self, input: Input<'_>) -> Step {
+        self.scanned = input.bytes.len().saturating_sub(3).max(1);
+        Step::NeedMore { at_least: input.bytes.len() + 1 }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Http1Parser {
     client: Lane,
     server: Lane,
+}
+
+/// What became of a head.
+enum Head {
+    /// Its length, and what follows it.
+    Whole(usize, Body),
+    /// An interim answer of this length.
+    Interim(usize),
+    /// Its end is not there.
+    Cut,
 }
 
 /// What the header lines say about the body.
@@ -110,68 +131,59 @@ impl Http1Parser {
         if empty > 0 {
             return Ok(Step::Skip { used: empty as u64 });
         }
+        // A head that was not complete is only read again once its end is there.
         let lane = self.lane(from);
-        let length = match wire::head_length(input.bytes, lane.scanned) {
-            Some(length) => length,
-            None if input.more() => {
-                if lane.scanned == 0 && wire::recognise(input.bytes) == Start::Neither {
-                    return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
-                }
-                // The end may begin in the last three bytes.
-                lane.scanned = input.bytes.len().saturating_sub(3);
-                return Ok(Step::NeedMore { at_least: input.bytes.len() + 1 });
-            }
-            None => {
-                message.incomplete();
-                lane.phase = Phase::LongHead;
-                input.bytes.len()
-            }
-        };
+        if lane.scanned > 0 && input.more() && wire::head_length(input.bytes, lane.scanned).is_none() {
+            return Ok(lane.wait(input));
+        }
         lane.scanned = 0;
-        let head = input.bytes.get(..length).unwrap_or_default();
-        let body = match from {
-            Side::Client => self.request(head, message)?,
-            Side::Server => match self.response(head, message)? {
-                Some(body) => body,
-                None => return Ok(Step::Skip { used: length as u64 }),
-            },
+        let head = match from {
+            Side::Client => self.request(input, message)?,
+            Side::Server => self.response(input, message)?,
         };
-        Ok(Step::Message { used: length, body })
+        Ok(match head {
+            Head::Whole(used, body) => Step::Message { used, body },
+            Head::Interim(used) => Step::Skip { used: used as u64 },
+            Head::Cut if input.more() => self.lane(from).wait(input),
+            Head::Cut => {
+                message.incomplete();
+                self.lane(from).phase = Phase::LongHead;
+                Step::Message { used: input.bytes.len(), body: Body::Open }
+            }
+        })
     }
 
-    fn request(&mut self, head: &[u8], message: &mut MessageWriter<'_>) -> Result<Body, ParseError> {
-        let (first, rest) = wire::split_line(head).unwrap_or((head, &[]));
-        let Some(line) = RequestLine::parse(first) else {
-            self.client.phase = Phase::Start;
+    fn request(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Head, ParseError> {
+        let Some(start) = start_line(input)? else { return Ok(Head::Cut) };
+        let (first, rest) = input.bytes.split_at_checked(start).unwrap_or_default();
+        let Some(line) = RequestLine::parse(first.trim_ascii_end()) else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
+        // Looking through the head once is cheaper than through each of its parts.
+        let whole = core::str::from_utf8(input.bytes.get(..HEAD_AT_ONCE).unwrap_or(input.bytes)).ok();
         message.request(Key::Order);
-        message.field(Field::RequestType, line.method);
+        message.text(Field::RequestType, Text::within(whole, line.method));
         let path = line.path();
-        url::write(message, Field::Resource, path);
+        url::write(message, Field::Resource, Text::within(whole, path));
         message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
         }
-        let framing = headers(Headers::new(rest), message, true);
         message.context(match line.method {
             b"HEAD" => HEAD,
             b"CONNECT" => CONNECT,
             _ => 0,
         });
-        Ok(self.body(Side::Client, framing, Body::None))
+        let Some((framing, length)) = headers(rest, whole, message, true) else { return Ok(Head::Cut) };
+        Ok(Head::Whole(start + length, self.body(Side::Client, framing, Body::None)))
     }
 
-    /// `None` for an interim answer.
-    fn response(&mut self, head: &[u8], message: &mut MessageWriter<'_>) -> Result<Option<Body>, ParseError> {
-        let (first, rest) = wire::split_line(head).unwrap_or((head, &[]));
+    fn response(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Head, ParseError> {
+        let Some(start) = start_line(input)? else { return Ok(Head::Cut) };
+        let (first, rest) = input.bytes.split_at_checked(start).unwrap_or_default();
         let Some(line) = StatusLine::parse(first) else {
-            self.server.phase = Phase::Start;
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
-        if line.status < 200 && line.status != 101 {
-            return Ok(None);
-        }
         message.response(Key::Order);
         message.field(Field::StatusCode, line.digits);
         message.status(match line.status {
@@ -179,29 +191,30 @@ impl Http1Parser {
             500.. => Status::ServerError,
             _ => Status::Ok,
         });
-        let framing = headers(Headers::new(rest), message, false);
+        let Some((framing, length)) = headers(rest, None, message, false) else { return Ok(Head::Cut) };
+        let used = start + length;
+        if line.status < 200 && line.status != 101 {
+            return Ok(Head::Interim(used));
+        }
         let asked = message.context_of_request(Key::Order);
         let tunnel = line.status == 101 || asked == Some(CONNECT) && line.status < 300;
         if tunnel {
             let next = framing.upgrade.unwrap_or(Next::Detect);
             self.client.phase = Phase::Tunnel(next);
             self.server.phase = Phase::Tunnel(next);
-            return Ok(Some(Body::None));
+            return Ok(Head::Whole(used, Body::None));
         }
         // RFC 9112, 6.3: what has no body, whatever its headers say.
         if asked == Some(HEAD) || matches!(line.status, 204 | 304) {
-            return Ok(Some(Body::None));
+            return Ok(Head::Whole(used, Body::None));
         }
         // Without a length the body ends with the connection; an answer whose request was not seen may belong to a HEAD.
         let unknown = if asked.is_some() { Body::Open } else { Body::None };
-        Ok(Some(self.body(Side::Server, framing, unknown)))
+        Ok(Head::Whole(used, self.body(Side::Server, framing, unknown)))
     }
 
     fn body(&mut self, from: Side, framing: Framing, unknown: Body) -> Body {
         let lane = self.lane(from);
-        if lane.phase == Phase::LongHead {
-            return Body::Open;
-        }
         match framing {
             Framing { chunked: true, .. } => {
                 lane.phase = Phase::Chunk;
@@ -275,40 +288,119 @@ fn part(from: Side) -> Part {
     }
 }
 
-/// Takes down the header lines that matter.
-fn headers(lines: Headers<'_>, message: &mut MessageWriter<'_>, request: bool) -> Framing {
+/// The length of the start line with its end; `None` when it is not complete.
+fn start_line(input: Input<'_>) -> Result<Option<usize>, ParseError> {
+    match memchr::memchr(b'\n', input.bytes) {
+        None if wire::recognise(input.bytes) == Start::Neither => Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
+        None if !input.more() => Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())),
+        end => Ok(end.map(|end| end + 1)),
+    }
+}
+
+/// Takes down the header lines that matter. Returns what they say about the body, and the length of all lines with the empty one; `None`
+/// when that is not there.
+fn headers(
+    lines: &[u8],
+    whole: Option<&str>,
+    message: &mut MessageWriter<'_>,
+    request: bool,
+) -> Option<(Framing, usize)> {
     let mut framing = Framing::default();
-    for (name, value) in lines {
-        // Few names matter; most are told apart by their length and first letter.
-        let Some(first) = name.first() else { continue };
-        match (first | 0x20, name.len()) {
-            (b'c', 14) if name.eq_ignore_ascii_case(b"content-length") => {
-                // A list of equal lengths is one length (RFC 9110, 8.6).
-                let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-                framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-            }
-            (b't', 17) if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-                framing.chunked = last.eq_ignore_ascii_case(b"chunked");
-            }
-            (b'u', 7) if name.eq_ignore_ascii_case(b"upgrade") => framing.upgrade = Some(upgrade(value)),
-            (b'h', 4) if request && name.eq_ignore_ascii_case(b"host") => message.field(Field::Domain, value),
-            (b'u', 10) if request && name.eq_ignore_ascii_case(b"user-agent") => {
-                message.attribute("user_agent.original", value);
-            }
-            (b'x', 15) if request && name.eq_ignore_ascii_case(b"x-forwarded-for") => {
-                let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-                message.attribute("client.address", client);
-            }
-            _ if request => {
-                if let Some(header) = Header::named(name) {
-                    trace_context::write(message, header, value);
+    let wanted = if request { WANTED_OF_REQUEST } else { WANTED_OF_RESPONSE };
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', lines) {
+        let line = lines.get(start..end)?;
+        start = end + 1;
+        match line.first() {
+            None => return Some((framing, start)),
+            Some(b'\r') if line.len() == 1 => return Some((framing, start)),
+            Some(first) => {
+                let letter = (first | 0x20).wrapping_sub(b'a');
+                if letter < 26 && wanted & 1 << letter != 0 {
+                    header(line, lines.get(start..)?, whole, message, request, &mut framing);
                 }
             }
-            _ => {}
         }
     }
-    framing
+    None
+}
+
+/// First letters of the names that matter: most lines are told apart by them.
+const WANTED_OF_REQUEST: u32 = letters(b"bchstux");
+const WANTED_OF_RESPONSE: u32 = letters(b"ctu");
+
+const fn letters(names: &[u8]) -> u32 {
+    let (mut bits, mut position) = (0, 0);
+    while position < names.len() {
+        bits |= 1 << (names[position] - b'a');
+        position += 1;
+    }
+    bits
+}
+
+/// Takes down a header line that may matter.
+fn header(
+    line: &[u8],
+    behind: &[u8],
+    whole: Option<&str>,
+    message: &mut MessageWriter<'_>,
+    request: bool,
+    framing: &mut Framing,
+) {
+    let ends = |length: &usize| line.get(*length) == Some(&b':');
+    let lengths: &[usize] = match line.first().map_or(0, |byte| byte | 0x20) {
+        b'b' => &[2],
+        b'c' => &[14],
+        b'h' => &[4],
+        b's' => &[3],
+        b't' => &[17, 11, 10],
+        b'u' => &[10, 7, 13],
+        _ => &[15, 12, 11, 17],
+    };
+    let Some(length) = lengths.iter().copied().find(ends) else { return };
+    let (name, rest) = line.split_at_checked(length).unwrap_or_default();
+    if matches!(behind.first(), Some(b' ' | b'\t')) {
+        return folded(line, behind, message, request, framing);
+    }
+    let value = rest.get(1..).unwrap_or_default().trim_ascii();
+    match length {
+        14 if name.eq_ignore_ascii_case(b"content-length") => {
+            // A list of equal lengths is one length (RFC 9110, 8.6).
+            let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+            framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+        }
+        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+            framing.chunked = last.eq_ignore_ascii_case(b"chunked");
+        }
+        7 if name.eq_ignore_ascii_case(b"upgrade") => framing.upgrade = Some(upgrade(value)),
+        _ if !request => {}
+        4 if name.eq_ignore_ascii_case(b"host") => message.text(Field::Domain, Text::within(whole, value)),
+        10 if name.eq_ignore_ascii_case(b"user-agent") => {
+            message.attribute_text("user_agent.original", Text::within(whole, value));
+        }
+        15 if name.eq_ignore_ascii_case(b"x-forwarded-for") => {
+            let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+            message.attribute("client.address", client);
+        }
+        _ => {
+            if let Some(header) = Header::named(name) {
+                trace_context::write(message, header, value);
+            }
+        }
+    }
+}
+
+/// A header that goes on over the next lines (obsolete, RFC 9112, 5.2): they count as one with blanks between.
+#[cold]
+fn folded(line: &[u8], mut behind: &[u8], message: &mut MessageWriter<'_>, request: bool, framing: &mut Framing) {
+    let mut joined = line.to_vec();
+    while let (Some(b' ' | b'\t'), Some((next, rest))) = (behind.first(), wire::split_line(behind)) {
+        joined.push(b' ');
+        joined.extend_from_slice(next.trim_ascii());
+        behind = rest;
+    }
+    header(&joined, &[], None, message, request, framing);
 }
 
 /// What an upgrade leads to.

@@ -114,7 +114,9 @@ impl<'a> RequestLine<'a> {
             Some(at) if is_version(rest.get(at..)?) => (rest.get(..at)?.trim_ascii_end(), true),
             _ => (rest, false),
         };
-        let fits = !target.is_empty() && target.iter().all(|byte| is_visible(*byte) || (versioned && *byte == b' '));
+        // Without an early end the check becomes one of many bytes at a time.
+        let visible = target.iter().fold(true, |all, byte| all & (is_visible(*byte) | (versioned & (*byte == b' '))));
+        let fits = !target.is_empty() && visible;
         let known = versioned || matches!(target, [b'/', ..]) && method.iter().all(|byte| !byte.is_ascii_lowercase());
         (fits && known).then_some(Self { method, target, versioned })
     }
