@@ -52,11 +52,12 @@ fn a_statement_as_deep_as_allowed_is_answered_and_a_long_list_is_no_depth() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_waits_for_its_turn_and_an_abandoned_one_gives_it_back() {
-    let limits = QueryLimits::default().with_concurrent(1).with_timeout(Duration::from_secs(5));
-    let fixture = Fixture::with_limits(limits).await;
+    let fixture = Fixture::with_limits(QueryLimits::default().with_concurrent(1)).await;
     let endless = "SELECT value FROM generate_series(1, 1000000000000)";
     let first = fixture.engine.query(endless).await.unwrap();
-    assert!(matches!(fixture.error("SELECT count(*) FROM calls").await, QueryError::Timeout(_)));
+    let mut second = Box::pin(fixture.lines("SELECT count(*) FROM calls"));
+    // Answered within this time, it has not waited; a slow machine only makes it wait longer.
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut second).await.is_err());
     drop(first);
-    assert_eq!(fixture.lines("SELECT count(*) FROM calls").await, ["5"]);
+    assert_eq!(second.await, ["5"]);
 }
