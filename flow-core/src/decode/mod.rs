@@ -1,0 +1,6 @@
+//! Frames → the innermost conversation's packet.
+
+mod layer;
+mod region;
+
+pub use layer::Layer;
