@@ -56,10 +56,11 @@ impl Handshake {
         match (flags.syn(), flags.ack()) {
             (true, false) if self.syn.is_none() && self.syn_ack.is_none() => self.syn = Some((from, time)),
             (true, true) if self.syn_ack.is_none() => self.syn_ack = Some((from, time, header.seq.wrapping_add(1))),
-            (false, true) if self.ack.is_none() => {
-                if self.syn_ack.is_some_and(|(server, _, ack)| server != from && ack == header.ack) {
-                    self.ack = Some(time);
-                }
+            (false, true)
+                if self.ack.is_none()
+                    && self.syn_ack.is_some_and(|(server, _, ack)| server != from && ack == header.ack) =>
+            {
+                self.ack = Some(time);
             }
             _ => {}
         }
