@@ -18,14 +18,14 @@ pub struct Histogram {
     counts: Vec<(i16, u64)>,
 }
 
-/// 2^(k/8) as a mantissa of 53 bits (1.0 = 2⁵²), for k = 0..8: where the buckets within one power of two begin.
+/// 2^(k/8) for k = 0..8: where the buckets within one power of two begin.
 const BOUNDS: [f64; 8] = [
     1.0,
     1.090_507_732_665_257_7,
-    1.189_207_115_002_721_1,
+    1.189_207_115_002_721,
     1.296_839_554_651_009_6,
-    1.414_213_562_373_095_1,
-    1.542_210_825_407_940_8,
+    std::f64::consts::SQRT_2,
+    1.542_210_825_407_940_7,
     1.681_792_830_507_429,
     1.834_008_086_409_342_4,
 ];

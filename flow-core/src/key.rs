@@ -70,7 +70,7 @@ pub(crate) struct Tuple {
 }
 
 /// The addresses of one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Route {
     V4 { from: u32, to: u32 },
     V6 { from: [u64; 2], to: [u64; 2] },
@@ -96,10 +96,6 @@ impl Tuple {
                 (Self { hosts, ports: ordered(high, from_port, to_port), protocol }, End::from_bit(high))
             }
         }
-    }
-
-    pub(crate) fn is_v6(&self) -> bool {
-        matches!(self.hosts, Hosts::V6(_))
     }
 
     pub(crate) fn address(&self, end: End) -> SocketAddr {
@@ -131,7 +127,7 @@ mod tests {
         let there = Tuple::of(Route::V6 { from: [1, 1], to: [1, 1] }, 17, 2, 1);
         let back = Tuple::of(Route::V6 { from: [1, 1], to: [1, 1] }, 17, 1, 2);
         assert_eq!((there.0, there.1), (back.0, back.1.other()));
-        assert_eq!(there.0.address(there.1).to_string(), "[0:0:0:1::1]:2");
+        assert_eq!(there.0.address(there.1).to_string(), "[::1:0:0:0:1]:2");
     }
 
     #[test]

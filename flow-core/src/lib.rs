@@ -1,17 +1,26 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod conversations;
 mod decode;
+mod engine;
+mod flow;
+mod hash;
 mod histogram;
 mod key;
 mod limits;
 mod metric;
 mod options;
 mod packet;
+mod reader;
 mod record;
+mod rollup;
 mod stats;
+mod table;
+mod tcp;
 
 pub use decode::Layer;
+pub use engine::{FlowEngine, Input, Output};
 pub use histogram::Histogram;
 pub use limits::Limits;
 pub use metric::{Metric, MetricKey, MetricValues};

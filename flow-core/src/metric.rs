@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use protocol_parsers::{Protocol, Status, Timestamp};
+use protocol_parsers::{Protocol, Timestamp};
 
 use crate::histogram::Histogram;
 use crate::{Counters, Durations, Transport};
@@ -49,11 +49,11 @@ pub struct Metric {
 pub struct MetricValues {
     /// Requests whose end was seen in the window, errors included.
     pub requests: u64,
-    /// Of these with [`Status::ClientError`].
+    /// Of these with [`Status::ClientError`](protocol_parsers::Status::ClientError).
     pub client_errors: u64,
-    /// Of these with [`Status::ServerError`].
+    /// Of these with [`Status::ServerError`](protocol_parsers::Status::ServerError).
     pub server_errors: u64,
-    /// Of these with [`Status::Timeout`].
+    /// Of these with [`Status::Timeout`](protocol_parsers::Status::Timeout).
     pub timeouts: u64,
     /// Durations of the requests that have one.
     pub durations: Durations,

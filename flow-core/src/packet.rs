@@ -10,7 +10,7 @@ pub struct Packet<'a> {
     /// How `captured` begins.
     pub link: LinkType,
     /// Which interface saw it: a number of the caller's choice. The same conversation seen at two interfaces is two flows, unless
-    /// [`Options::merge_interfaces`](crate::Options::merge_interfaces) says otherwise.
+    /// [`Options::interface_in_key`](crate::Options::interface_in_key) says otherwise.
     pub interface: u32,
     /// The bytes that were kept, from the link layer on.
     pub captured: &'a [u8],
@@ -36,6 +36,10 @@ impl LinkType {
     pub const PPP_HDLC: Self = Self(50);
     /// An IPv4 or IPv6 packet; its version nibble says which.
     pub const RAW_IP: Self = Self(101);
+    /// As [`Self::RAW_IP`], as most systems number it on the device.
+    pub const RAW_BSD: Self = Self(12);
+    /// As [`Self::RAW_IP`], as OpenBSD numbers it on the device.
+    pub const RAW_OPENBSD: Self = Self(14);
     /// Cisco HDLC, or PPP in HDLC-like framing.
     pub const CISCO_HDLC: Self = Self(104);
     /// As [`Self::NULL`] with the family in network byte order (OpenBSD loopback).

@@ -295,6 +295,7 @@ impl Dissector {
         let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
         let end = if ends == DurationEnd::Head { record.head_end } else { record.end };
         let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));
+        connection.reported = Some(*protocol);
         let asked = connection.turn(record.requester());
         let mut client = connection.client();
         if asked != client && connection.opening.transport.is_datagram() && !connection.opening.sides_known {
@@ -317,6 +318,7 @@ impl Dissector {
             protocol: record.protocol.unwrap_or(*protocol),
             transport: connection.opening.transport,
             client,
+            requester: asked,
             kind,
             duration,
             record,

@@ -32,8 +32,6 @@ pub enum Layer {
     Teredo,
     /// L2TP version 2 (RFC 2661) with tunnel and session.
     L2tp(u16, u16),
-    /// AYIYA (IPv6 within UDP).
-    Ayiya,
     /// Ethernet within IP (RFC 3378).
     EtherIp,
     /// IP security's authentication header (RFC 4302), whose content is in clear text.
@@ -77,7 +75,6 @@ impl fmt::Display for Layer {
             Self::Gtp(endpoint) => write!(f, "gtp:{endpoint}"),
             Self::Teredo => f.write_str("teredo"),
             Self::L2tp(tunnel, session) => write!(f, "l2tp:{tunnel}/{session}"),
-            Self::Ayiya => f.write_str("ayiya"),
             Self::EtherIp => f.write_str("etherip"),
             Self::Ah => f.write_str("ah"),
         }

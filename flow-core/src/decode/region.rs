@@ -10,8 +10,6 @@ pub(crate) struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    pub(crate) const EMPTY: Self = Self { bytes: &[], len: 0 };
-
     #[inline(always)]
     pub(crate) fn new(bytes: &'a [u8], len: u32) -> Self {
         let kept = bytes.get(..len as usize).unwrap_or(bytes);
