@@ -182,9 +182,9 @@ fn what_a_lost_reply_holds_is_no_reply() {
         .piece(Side::Server, b"$3\r\nset\r\n+OK\r\n:1\r\n", 900)
         .server("*0\r\n$1\r\nx\r\n")
         .client(command(&["GET", "a"]))
-        .server(":1\r\n")
+        .server("$1\r\n1\r\n")
         .expect(&[
-            "redis request_response ok at 1000 for 5000 bytes 27/44 request_type=\"COMMAND\" resource=\"COMMAND DOCS\" endpoint=\"COMMAND\" incomplete",
-            "redis request_response ok at 5000 for 1000 bytes 20/4 request_type=\"GET\" resource=\"GET a\" endpoint=\"GET\"",
+            "redis request_response ok at 1000 for 1000 bytes 27/41 request_type=\"COMMAND\" resource=\"COMMAND DOCS\" endpoint=\"COMMAND\" incomplete",
+            "redis request_response ok at 5000 for 1000 bytes 20/7 request_type=\"GET\" resource=\"GET a\" endpoint=\"GET\"",
         ]);
 }
