@@ -56,6 +56,9 @@ pub struct ReplayOptions {
     /// Send everything to this server instead of printing; ends with 0 only when the server has stored every record.
     #[arg(long, value_name = "HOST:PORT", value_parser = server)]
     pub server: Option<String>,
+    /// How long the server may be away before it is given up.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub patience: Duration,
 }
 
 /// What to watch, and how to print it.

@@ -36,7 +36,7 @@ fn print(options: &ReplayOptions) -> Result<(), Failure> {
 }
 
 fn send(options: &ReplayOptions, server: &str) -> Result<(), Failure> {
-    let uplink = Uplink::start(server, UplinkOptions::replay())?;
+    let uplink = Uplink::start(server, UplinkOptions::replay(options.patience))?;
     let mut batches = uplink.batches();
     let read = read_all(options, &mut batches, true);
     // What was read before a damage is sent all the same.
