@@ -75,7 +75,7 @@ impl Live {
                 Ok(()) => {}
                 // Of all interfaces some may have gone meanwhile, or be of a kind that cannot be captured.
                 Err(error) if all && !matches!(error, OpenRingError::NoPrivilege { .. }) => {
-                    warn!(%error, "not observed")
+                    warn!(%error, "not observed");
                 }
                 Err(error) => return Err(not_opened(&error)),
             }

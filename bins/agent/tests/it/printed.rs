@@ -98,7 +98,7 @@ fn records_of_several_files_have_different_numbers() {
     let records = run(&["replay", &capture, &capture]).records();
     let mut ids: Vec<_> =
         records.iter().filter(|record| record["type"] == "call").map(|record| &record["id"]).collect();
-    ids.sort_by_key(|id| id.to_string());
+    ids.sort_by_key(ToString::to_string);
     ids.dedup();
     assert_eq!((records.len(), ids.len()), (12, 6));
 }
