@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use protocol_parsers::Timestamp;
 
+use crate::clock::Clock;
 use crate::decode::{Header, Layers, TcpHeader, View};
 use crate::flow::Flow;
 use crate::key::End;
@@ -23,7 +24,7 @@ pub(crate) struct Conversations {
     touched: Vec<Slot>,
     flows: VecDeque<FlowRecord>,
     metrics: VecDeque<Metric>,
-    now: Timestamp,
+    clock: Clock,
     /// Numbers given out.
     last_flow: u64,
     last_call: u64,
@@ -45,7 +46,7 @@ impl Conversations {
             touched: Vec::new(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
-            now: Timestamp::ZERO,
+            clock: Clock::default(),
             last_flow: none,
             last_call: none,
             held: 0,
@@ -70,7 +71,8 @@ impl Conversations {
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let window = self.rollup.as_ref().and_then(Rollup::deadline);
-        self.table.next_deadline().into_iter().chain(window).min()
+        let conversation = self.table.next_deadline().map(|deadline| self.clock.told_at(deadline));
+        conversation.into_iter().chain(window).min()
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output<'_>> {
@@ -107,12 +109,13 @@ impl Conversations {
                 self.make_room(stats);
                 self.last_flow += 1;
                 stats.flows_opened += 1;
-                let flow = Flow::new(self.last_flow, packet, view, layers);
+                let flow = Flow::new(self.last_flow, packet, view, layers, self.clock.steady());
                 self.table.insert(flow, &self.options.limits)
             }
         };
         let Some(flow) = self.table.get(slot) else { return };
         flow.last = flow.last.max(time);
+        flow.quiet_since = self.clock.steady();
         let mine = &mut flow.counters[view.from];
         mine.packets += u64::from(view.frames);
         mine.bytes += view.frame_bytes;
@@ -132,12 +135,13 @@ impl Conversations {
     }
 
     /// Brings everything to the present.
-    pub(crate) fn advance(&mut self, now: Timestamp, stats: &mut Stats) {
-        self.now = now;
+    pub(crate) fn advance(&mut self, time: Timestamp, stats: &mut Stats) {
+        self.clock.see(time);
         self.is_finished = false;
-        while let Some(slot) = self.table.due(now) {
+        while let Some(slot) = self.table.due(self.clock.steady()) {
             self.look_at(slot, stats);
         }
+        let now = self.clock.told();
         if self.rollup.as_ref().is_some_and(|rollup| rollup.is_over(now)) {
             self.roll_touched();
             if let Some(rollup) = &mut self.rollup {
@@ -175,14 +179,15 @@ impl Conversations {
         let idle = flow.idle_deadline(&self.options.limits);
         let request = self.reader.as_ref().and_then(|reader| reader.poll_timeout(&flow.dialog));
         let piece = self.options.pieces.map(|length| flow.piece_start + length);
-        [request, piece].into_iter().flatten().fold(idle, Timestamp::min)
+        let told = [request, piece].into_iter().flatten().map(|deadline| self.clock.steady_at(deadline));
+        told.fold(idle, Timestamp::min)
     }
 
     /// A conversation whose deadline has passed: it is over, a request of it is, or its running piece.
     fn look_at(&mut self, slot: Slot, stats: &mut Stats) {
-        let now = self.now;
+        let now = self.clock.told();
         let Some(flow) = self.table.get(slot) else { return };
-        if flow.idle_deadline(&self.options.limits) < now {
+        if flow.idle_deadline(&self.options.limits) < self.clock.steady() {
             self.end(slot, Ended::Idle, stats);
             return;
         }
@@ -194,7 +199,7 @@ impl Conversations {
         {
             self.emit(piece, stats);
         }
-        let deadline = self.deadline(slot).max(now);
+        let deadline = self.deadline(slot).max(self.clock.steady());
         self.table.rearm(slot, deadline);
     }
 

@@ -34,11 +34,7 @@ pub struct FlowEngine {
     decoder: Decoder,
     conversations: Conversations,
     stats: Stats,
-    now: Timestamp,
 }
-
-/// A packet this much older than the latest is late; an older one means that the clock was set back.
-const LATE: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl FlowEngine {
     /// An engine that has seen nothing.
@@ -48,7 +44,6 @@ impl FlowEngine {
             decoder: Decoder::new(&options.limits),
             conversations: Conversations::new(options),
             stats: Stats::default(),
-            now: Timestamp::ZERO,
         }
     }
 
@@ -56,8 +51,7 @@ impl FlowEngine {
     pub fn handle(&mut self, input: Input<'_>) {
         let Input::Packet(packet) = input;
         self.stats.packets += 1;
-        self.now = if self.now.since(packet.time) > LATE { packet.time } else { self.now.max(packet.time) };
-        self.conversations.advance(self.now, &mut self.stats);
+        self.conversations.advance(packet.time, &mut self.stats);
         match self.decoder.decode(&packet) {
             Err(reason) => self.stats.count_drop(reason, 1),
             Ok((Decoded::Waits, _)) => {}
@@ -71,8 +65,7 @@ impl FlowEngine {
 
     /// Nothing else was seen up to this time: ends what has been quiet for too long.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        self.conversations.advance(self.now, &mut self.stats);
+        self.conversations.advance(now, &mut self.stats);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if nothing else happens.

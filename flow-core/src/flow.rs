@@ -17,6 +17,8 @@ pub(crate) struct Flow {
     pub(crate) dialog: Dialog,
     pub(crate) layers: Box<[Layer]>,
     pub(crate) last: Timestamp,
+    /// When the last packet came, on the steady clock.
+    pub(crate) quiet_since: Timestamp,
     pub(crate) counters: [EndCounters; 2],
     pub(crate) tcp: Option<Box<Tcp>>,
     /// Bytes of datagrams handed to the parser.
@@ -36,7 +38,7 @@ const SYSTEM_PORTS: u16 = 1024;
 
 impl Flow {
     /// A conversation that begins with this packet.
-    pub(crate) fn new(id: u64, packet: &Packet<'_>, view: &View<'_>, layers: &Layers) -> Self {
+    pub(crate) fn new(id: u64, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, now: Timestamp) -> Self {
         let transport = match view.header {
             Header::Tcp(_) => Transport::Tcp,
             Header::Udp => Transport::Udp,
@@ -57,6 +59,7 @@ impl Flow {
             },
             layers: layers.as_slice().into(),
             last: packet.time,
+            quiet_since: now,
             counters: Default::default(),
             tcp: matches!(view.header, Header::Tcp(_)).then(Box::default),
             datagram_bytes: [0; 2],
@@ -69,9 +72,9 @@ impl Flow {
         }
     }
 
-    /// When it is over if nothing more comes.
+    /// When it is over if nothing more comes, on the steady clock.
     pub(crate) fn idle_deadline(&self, limits: &Limits) -> Timestamp {
-        self.last + self.patience(limits)
+        self.quiet_since + self.patience(limits)
     }
 
     fn patience(&self, limits: &Limits) -> Duration {
@@ -196,8 +199,8 @@ fn counters(client: End, now: &[EndCounters; 2], since: &[EndCounters; 2]) -> Co
         packets: sides(|end| end.packets),
         bytes: sides(|end| end.bytes),
         payload_bytes: sides(|end| end.payload_bytes),
-        syn_client: sides(|end| end.syn).client,
-        syn_ack_server: sides(|end| end.syn_ack).server,
+        syn: sides(|end| end.syn),
+        syn_ack: sides(|end| end.syn_ack),
         fin: fin.client + fin.server,
         rst: sides(|end| end.rst),
         retransmissions: sides(|end| end.retransmissions),

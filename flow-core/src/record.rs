@@ -173,10 +173,10 @@ pub struct Counters {
     pub bytes: Sides<u64>,
     /// Transport payload on the wire, retransmissions included.
     pub payload_bytes: Sides<u64>,
-    /// SYNs of the client.
-    pub syn_client: u64,
-    /// SYN-ACKs of the server.
-    pub syn_ack_server: u64,
+    /// SYNs. Of the server too where both open at once.
+    pub syn: Sides<u64>,
+    /// SYN-ACKs. Of the client too where both open at once.
+    pub syn_ack: Sides<u64>,
     /// FINs of both.
     pub fin: u64,
     /// Resets.

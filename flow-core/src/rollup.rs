@@ -164,8 +164,8 @@ impl Counters {
         add(&mut self.packets, other.packets);
         add(&mut self.bytes, other.bytes);
         add(&mut self.payload_bytes, other.payload_bytes);
-        self.syn_client += other.syn_client;
-        self.syn_ack_server += other.syn_ack_server;
+        add(&mut self.syn, other.syn);
+        add(&mut self.syn_ack, other.syn_ack);
         self.fin += other.fin;
         add(&mut self.rst, other.rst);
         add(&mut self.retransmissions, other.retransmissions);

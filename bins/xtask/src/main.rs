@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for people")]
 
+mod demo;
 mod test;
 
 use std::process::ExitCode;
@@ -13,11 +14,14 @@ use clap::Parser;
 enum Command {
     /// Formats, lints and tests everything
     Test(test::Options),
+    /// Shows live traffic as calls, metrics and SQL answers
+    Demo(demo::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(options) => test::run(&options),
+        Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

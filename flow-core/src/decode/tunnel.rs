@@ -84,26 +84,7 @@ pub(super) fn over_udp<'a>(view: &View<'a>, layers: &mut Layers) -> Inner<'a> {
     let from = view.tuple.ports[view.from];
     let head = payload.u32(0)?;
     let (layer, next, length) = match to {
-        // VXLAN (RFC 7348 §5): only the I flag is set; the reserved bits are 0.
-        4789 | 8472 | 6784 if head == 0x0800_0000 => {
-            let network = payload.u32(4)?;
-            if network & 0xff != 0 {
-                return None;
-            }
-            (Layer::Vxlan(network >> 8), Next::Ethernet, 8)
-        }
-        // With the generic protocol extension, or Cisco's group policy (flags G, P): what follows is named.
-        4790 if head >> 24 & 0xcc == 0x0c => {
-            let next = match head as u8 {
-                1 | 2 => Next::Ip,
-                3 => Next::Ethernet,
-                4 => Next::EtherType(0x894f),
-                5 => Next::EtherType(0x8847),
-                _ => return None,
-            };
-            (Layer::Vxlan(payload.u32(4)? >> 8), next, 8)
-        }
-        4789 if head >> 16 & 0x7fbf == 0x0800 => (Layer::Vxlan(payload.u32(4)? >> 8), Next::Ethernet, 8),
+        4789 | 4790 | 8472 | 6784 => vxlan(payload, head)?,
         // Geneve (RFC 8926 §3.4): version 0, options in words of 4 bytes.
         6081 if head >> 30 == 0 => {
             let options = (head >> 24 & 0x3f) as usize * 4;
@@ -123,6 +104,21 @@ pub(super) fn over_udp<'a>(view: &View<'a>, layers: &mut Layers) -> Inner<'a> {
     };
     let inner = payload.skip(length)?;
     layers.push(layer).then_some((next, inner))
+}
+
+/// VXLAN (RFC 7348 §5): the I flag says that a network follows. With Cisco's group policy a G flag stands before it; with the
+/// generic protocol extension (draft-ietf-nvo3-vxlan-gpe §3) a P flag says that the last byte names what is carried.
+fn vxlan(payload: Region<'_>, head: u32) -> Option<(Layer, Next, usize)> {
+    let network = payload.u32(4)? >> 8;
+    let next = match (head >> 24 & 0x7f, head & 0xffff) {
+        (0x08, _) if head >> 31 == 1 || head & 0x00ff_ffff == 0 => Next::Ethernet,
+        (0x0c, 1 | 2) => Next::Ip,
+        (0x0c, 3) => Next::Ethernet,
+        (0x0c, 4) => Next::EtherType(0x894f),
+        (0x0c, 5) => Next::EtherType(0x8847),
+        _ => return None,
+    };
+    Some((Layer::Vxlan(network), next, 8))
 }
 
 /// Length of a GTP-U header with its optional fields and extension headers.

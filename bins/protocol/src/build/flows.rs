@@ -29,8 +29,10 @@ impl FlowsBuilder {
         row.u64("payload_bytes_client", counters.payload_bytes.client);
         row.u64("payload_bytes_server", counters.payload_bytes.server);
         row.name("close", record.close.map(flow_core::Close::name));
-        row.u64("syn_client", counters.syn_client);
-        row.u64("syn_ack_server", counters.syn_ack_server);
+        row.u64("syn_client", counters.syn.client);
+        row.u64("syn_server", counters.syn.server);
+        row.u64("syn_ack_client", counters.syn_ack.client);
+        row.u64("syn_ack_server", counters.syn_ack.server);
         row.u64("fin", counters.fin);
         row.u64("rst_client", counters.rst.client);
         row.u64("rst_server", counters.rst.server);
