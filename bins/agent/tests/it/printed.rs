@@ -12,7 +12,11 @@ fn golden(name: &str, why: &str, actual: &str) {
     if std::env::var_os("METAFLOW_BLESS").is_some() {
         std::fs::write(&path, &whole).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), whole, "{name}");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    for (number, (kept, now)) in kept.lines().zip(whole.lines()).enumerate() {
+        assert_eq!(now, kept, "{name}, line {}", number + 1);
+    }
+    assert_eq!(whole.lines().count(), kept.lines().count(), "lines of {name}");
 }
 
 fn replay(arguments: &[&str]) -> Ran {
@@ -53,9 +57,11 @@ fn csv_has_the_same_columns_as_json() {
             }
         }
     }
-    for (kind, count) in [("calls", 31), ("flows", 40)] {
+    for kind in ["calls", "flows"] {
         let printed = replay(&["-o", "csv", "--kind", kind]).stdout;
-        assert_eq!(printed.lines().next().unwrap().split(',').count(), count, "{kind}");
+        let record = replay(&["--kind", kind]).records().swap_remove(0);
+        let names: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(printed.lines().next().unwrap(), names.join(","));
         assert_eq!(printed.lines().count(), 4);
     }
 }
