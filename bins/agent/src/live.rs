@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use flow_core::{FlowEngine, Input, Options};
+use flow_core::{FlowEngine, Options};
 use metaflow_packet_capture::{
     Interface, OpenRingError, Ring, RingCounters, RingError, RingOptions, Stop, Wake, interfaces, wait,
 };
@@ -11,8 +11,7 @@ use tracing::{debug, warn};
 
 use crate::failure::Failure;
 use crate::place::{LivePlaces, Places};
-use crate::replay::of_engine;
-use crate::sink::{End, Observed, Sink, hand_on};
+use crate::sink::{End, Observed, Sink, feed, hand_on};
 use crate::uplink::Exclusions;
 
 /// Memory of all rings together, about; each has its share.
@@ -75,7 +74,7 @@ impl Live {
                 Ok(()) => {}
                 // Of all interfaces some may have gone meanwhile, or be of a kind that cannot be captured.
                 Err(error) if all && !matches!(error, OpenRingError::NoPrivilege { .. }) => {
-                    warn!(%error, "not observed")
+                    warn!(%error, "not observed");
                 }
                 Err(error) => return Err(not_opened(&error)),
             }
@@ -141,24 +140,22 @@ impl Live {
 
     /// One batch of each ring in turn, so that a flooded one does not hold up the others. Says whether there was any.
     fn turn(&mut self, sink: &mut impl Sink) -> Result<bool, End> {
-        let (mut any, mut failed) = (false, None);
+        let (mut any, mut failed) = (false, Vec::new());
         for (place, ring) in self.rings.iter_mut().enumerate() {
             match ring.next_batch() {
                 Ok(Some(batch)) => {
                     any = true;
-                    for packet in batch {
-                        self.engine.handle(Input::Packet(of_engine(packet)));
-                        hand_on(&mut self.engine, &self.places, sink)?;
-                    }
+                    feed(&mut self.engine, batch, &self.places, sink)?;
                 }
                 Ok(None) => {}
                 // It gives packets again when the interface comes back.
                 Err(error @ RingError::Down { .. }) => warn!("{error}"),
-                Err(error) => failed = Some((place, error)),
+                Err(error) => failed.push((place, error)),
             }
         }
-        if let Some((place, error)) = failed {
-            self.rings.swap_remove(place);
+        // From the last on, so that the places of the others stay.
+        for (place, error) in failed.into_iter().rev() {
+            self.rings.remove(place);
             if self.rings.is_empty() && !self.all {
                 return Err(End::Failed(Failure::unavailable(error.to_string())));
             }
@@ -203,12 +200,10 @@ impl Live {
     }
 
     fn add(&mut self, name: &str, present: &[Interface]) -> Result<(), OpenRingError> {
-        let ring = Ring::open(name, &self.options)?;
-        self.exclusions.watch(ring.filter())?;
-        if let Some(interface) = present.iter().find(|interface| interface.name == name) {
-            self.places.add(interface.clone());
-        }
-        self.rings.push(ring);
+        self.options.excluded = self.exclusions.connections();
+        self.rings.push(Ring::open(name, &self.options)?);
+        self.exclusions.watch(self.rings.iter().map(Ring::filter).collect())?;
+        self.places.add(name, present);
         Ok(())
     }
 

@@ -42,10 +42,15 @@ impl Places {
         }
     }
 
-    /// An interface is observed from now on.
-    pub(crate) fn add(&mut self, interface: Interface) {
-        if let Self::Live(live) = self {
-            live.interfaces.insert(interface.index, interface);
+    /// One of the interfaces that are present is observed from now on.
+    pub(crate) fn add(&mut self, name: &str, present: &[Interface]) {
+        let Self::Live(live) = self else { return };
+        // Those that have gone are kept for conversations that have not ended yet, as long as there is room.
+        if live.interfaces.len() >= MOST_INTERFACES {
+            live.interfaces.retain(|index, _| present.iter().any(|interface| interface.index == *index));
+        }
+        if let Some(interface) = present.iter().find(|interface| interface.name == name) {
+            live.interfaces.insert(interface.index, interface.clone());
         }
     }
 
@@ -57,6 +62,8 @@ impl Places {
     }
 }
 
+/// Interfaces known by name, gone ones too.
+const MOST_INTERFACES: usize = 1024;
 /// How often processes and addresses are looked up again.
 const REFRESH: Duration = Duration::from_secs(3);
 /// How soon after the last time, when a server is met that is not known.

@@ -95,6 +95,3 @@ impl<W: Write> Sink for Printer<W> {
         Ok(self.out.flush()?)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -178,3 +178,34 @@ fn fit(line: &mut String, text: &str, width: usize) {
     line.push('…');
     line.extend(std::iter::repeat_n(' ', width - used - 1));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_takes_exactly_its_columns() {
+        let long = "x".repeat(100_000);
+        for text in [
+            "",
+            "short",
+            "exactly10!",
+            "eleven char",
+            "漢字漢字漢字漢字",
+            "\x1b[31m\n\u{202e}",
+            "e\u{301}e\u{301}",
+            &long,
+        ] {
+            let mut line = String::new();
+            fit(&mut line, text, 10);
+            assert_eq!(line.width(), 10, "{text:?} became {line:?}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut out = Vec::new();
+        TableWriter::new(&mut out, Some(120)).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap().trim_end().width(), 120);
+    }
+}
