@@ -1,14 +1,13 @@
 //! `cargo xtask record`: the project's own captures, from real servers and clients.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use xtask::child::{Running, find};
+use xtask::capture::capture;
 use xtask::packages::{self, TESTS, WORKLOAD};
 use xtask::servers::{Dnsmasq, MariaDb, Nginx, Redis};
 use xtask::workload::{Workload, feed, quiet};
@@ -27,7 +26,7 @@ const RECORDINGS: &[Recording] = &[("http1", http1), ("redis", redis), ("mysql",
 /// Where they are kept, seen from the project's folder.
 const FOLDER: &str = "bins/agent/testdata";
 /// Bytes kept of a packet: bodies are not what the recordings are about.
-const KEPT: &str = "1024";
+const KEPT: u32 = 1024;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(packages::is_root(), "only root may capture packets");
@@ -43,33 +42,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             println!("{}: {} bytes", file.display(), file.metadata()?.len());
         }
     }
-    println!("now bless what is read out of them: METAFLOW_BLESS=1 cargo test -p metaflow-agent --test golden");
-    Ok(())
-}
-
-/// Runs `traffic` while tcpdump writes what happens on these ports of the loopback interface.
-fn capture(file: &Path, ports: &[u16], traffic: impl FnOnce() -> Result<()>) -> Result<()> {
-    let filter = ports.iter().map(|port| format!("port {port}")).collect::<Vec<_>>().join(" or ");
-    let said = tempfile::NamedTempFile::new()?;
-    let mut command = Command::new(find("tcpdump").context("tcpdump is not installed")?);
-    command.args(["-i", "lo", "-n", "-U", "--immediate-mode", "-s", KEPT, "-B", "65536", "-w"]).arg(file).arg(filter);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(said.path())?);
-    let mut tcpdump = Running::start(&mut command)?;
-    tcpdump.wait_until(|| std::fs::read_to_string(said.path()).is_ok_and(|text| text.contains("listening on")))?;
-    traffic()?;
-    // It writes what it has before it ends.
-    tcpdump.stop()?;
-    let said = std::fs::read_to_string(said.path())?;
-    if !said.contains("\n0 packets dropped by kernel") {
-        bail!("tcpdump lost packets: {said}");
-    }
+    println!("now bless what is read out of them: METAFLOW_BLESS=1 cargo test -p metaflow-agent --test it recordings");
     Ok(())
 }
 
 fn http1(file: &Path) -> Result<()> {
     let server = Nginx::start()?;
     let base = format!("http://127.0.0.1:{}", server.port);
-    capture(file, &[server.port], || {
+    capture(file, &[server.port], KEPT, || {
         let curl = |arguments: &[&str]| {
             let paths: Vec<_> = arguments.iter().map(|part| part.replace("BASE", &base)).collect();
             let mut all = vec!["-s", "-o", "/dev/null"];
@@ -107,7 +87,7 @@ fn http1(file: &Path) -> Result<()> {
 fn redis(file: &Path) -> Result<()> {
     let server = Redis::start()?;
     let port = server.port.to_string();
-    capture(file, &[server.port], || {
+    capture(file, &[server.port], KEPT, || {
         for protocol in ["-2", "-3"] {
             feed(
                 Command::new("redis-cli").args([protocol, "-p", &port]),
@@ -120,7 +100,7 @@ fn redis(file: &Path) -> Result<()> {
 
 fn mysql(file: &Path) -> Result<()> {
     let server = MariaDb::start()?;
-    capture(file, &[server.port], || {
+    capture(file, &[server.port], KEPT, || {
         feed(
             server.client()?.args(["--force", "shop"]),
             "CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, customer VARCHAR(40), total DECIMAL(8,2));
@@ -139,7 +119,7 @@ fn mysql(file: &Path) -> Result<()> {
 fn dns(file: &Path) -> Result<()> {
     let server = Dnsmasq::start()?;
     let port = server.port.to_string();
-    capture(file, &[server.port], || {
+    capture(file, &[server.port], KEPT, || {
         for question in
             [&["shop.test"][..], &["orders.test", "AAAA"], &["none.test"], &["+tcp", "db.test"], &["-x", "10.1.2.3"]]
         {
@@ -153,5 +133,5 @@ fn dns(file: &Path) -> Result<()> {
 
 fn shop(file: &Path) -> Result<()> {
     let workload = Workload::start()?;
-    capture(file, &workload.ports(), || (1..=4).try_for_each(|number| workload.round(number)))
+    capture(file, &workload.ports(), KEPT, || (1..=4).try_for_each(|number| workload.round(number)))
 }
