@@ -12,5 +12,6 @@ mod frames;
 mod live;
 mod printed;
 mod program;
+mod recordings;
 mod server;
 mod uplink;

@@ -6,7 +6,7 @@ use crate::frames::{Capture, shop};
 use crate::program::{Ran, file, run, run_with_input};
 
 /// Compares with a golden file, whose first line says why it exists.
-fn golden(name: &str, why: &str, actual: &str) {
+pub(crate) fn golden(name: &str, why: &str, actual: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let whole = format!("# why: {why}\n{actual}");
     if std::env::var_os("METAFLOW_BLESS").is_some() {
