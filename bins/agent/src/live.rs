@@ -1,5 +1,6 @@
 //! Observing interfaces: rings → engine → sink, on one thread.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use flow_core::{FlowEngine, Options};
@@ -22,7 +23,7 @@ const MOST_RINGS: usize = 64;
 const BLOCK: Duration = Duration::from_millis(50);
 /// How often time is told to the engine.
 const TICK: Duration = Duration::from_secs(1);
-/// How often new interfaces are looked for.
+/// How often it is looked which interfaces there are.
 const RESCAN: Duration = Duration::from_secs(5);
 /// How long what lies in the rings is still read when told to stop.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -30,6 +31,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Interfaces that are being observed.
 pub(crate) struct Live {
     rings: Vec<Ring>,
+    /// The kernel's numbers of their interfaces: a new interface may have an old one's name.
+    indexes: HashMap<String, u32>,
     /// Whether interfaces that come later are observed too.
     all: bool,
     options: RingOptions,
@@ -37,6 +40,8 @@ pub(crate) struct Live {
     engine: FlowEngine,
     places: Places,
     start_ns: u64,
+    /// Why there is nothing left to observe.
+    gone: Option<String>,
 }
 
 /// How an observation ended.
@@ -68,7 +73,17 @@ impl Live {
         let share = (RINGS_BYTES / wanted.len().max(1)).clamp(*RingOptions::RING_BYTES.start(), 16 << 20);
         let options_of_rings = RingOptions { ring_bytes: share, block_timeout: BLOCK, ..RingOptions::default() };
         let (rings, engine) = (Vec::new(), FlowEngine::new(options));
-        let mut live = Self { rings, all, options: options_of_rings, exclusions, engine, places, start_ns: now_ns() };
+        let mut live = Self {
+            rings,
+            indexes: HashMap::new(),
+            all,
+            options: options_of_rings,
+            exclusions,
+            engine,
+            places,
+            start_ns: now_ns(),
+            gone: None,
+        };
         for name in wanted {
             match live.add(name, &present) {
                 Ok(()) => {}
@@ -101,7 +116,7 @@ impl Live {
             Ok(ended)
         });
         match observed {
-            Ok(ended) => Ok(ended),
+            Ok(ended) => self.gone.take().map_or(Ok(ended), |why| Err(Failure::unavailable(why))),
             Err(End::Enough) => Ok(Ended::AsAsked),
             Err(End::Failed(failure)) => Err(failure),
         }
@@ -127,12 +142,12 @@ impl Live {
                 next_tick = now + TICK;
                 self.tick(sink)?;
             }
-            if self.all && now >= next_scan {
+            if now >= next_scan {
                 next_scan = now + RESCAN;
                 self.scan();
             }
             sink.pause()?;
-            if until.is_some_and(|until| now >= until) {
+            if self.gone.is_some() || until.is_some_and(|until| now >= until) {
                 return Ok(Ended::AsAsked);
             }
         }
@@ -155,13 +170,19 @@ impl Live {
         }
         // From the last on, so that the places of the others stay.
         for (place, error) in failed.into_iter().rev() {
-            self.rings.remove(place);
-            if self.rings.is_empty() && !self.all {
-                return Err(End::Failed(Failure::unavailable(error.to_string())));
-            }
-            warn!("{error}");
+            self.close(place, error.to_string());
         }
         Ok(any)
+    }
+
+    /// An interface is observed no longer. When it was the last of those that were named, there is nothing left to do.
+    fn close(&mut self, place: usize, why: String) {
+        self.indexes.remove(self.rings.remove(place).interface());
+        if self.rings.is_empty() && !self.all {
+            self.gone = Some(why);
+        } else {
+            warn!("{why}");
+        }
     }
 
     fn tick(&mut self, sink: &mut impl Sink) -> Result<(), End> {
@@ -184,13 +205,23 @@ impl Live {
         Ok(())
     }
 
-    /// Opens interfaces that have come.
+    /// Closes interfaces that have gone, of which the kernel says nothing when they went down before. Opens those that have come.
     fn scan(&mut self) {
         let Ok(present) = list() else { return };
+        for place in (0..self.rings.len()).rev() {
+            let name = self.rings.get(place).map_or("", Ring::interface).to_owned();
+            let index = self.indexes.get(&name);
+            if !present.iter().any(|interface| interface.name == name && Some(&interface.index) == index) {
+                self.close(place, format!("interface {name} was removed"));
+            }
+        }
+        if !self.all {
+            return;
+        }
         let known: Vec<_> = self.rings.iter().map(|ring| ring.interface().to_owned()).collect();
         for name in up(&present).filter(|name| !known.iter().any(|known| known == name)) {
             if self.rings.len() >= MOST_RINGS {
-                return;
+                break;
             }
             match self.add(name, &present) {
                 Ok(()) => debug!(interface = name, "observed from now on"),
@@ -203,7 +234,10 @@ impl Live {
         self.options.excluded = self.exclusions.connections();
         self.rings.push(Ring::open(name, &self.options)?);
         self.exclusions.watch(self.rings.iter().map(Ring::filter).collect())?;
-        self.places.add(name, present);
+        if let Some(interface) = present.iter().find(|interface| interface.name == name) {
+            self.indexes.insert(name.to_owned(), interface.index);
+            self.places.add(interface.clone(), present);
+        }
         Ok(())
     }
 

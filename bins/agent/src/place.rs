@@ -42,16 +42,14 @@ impl Places {
         }
     }
 
-    /// One of the interfaces that are present is observed from now on.
-    pub(crate) fn add(&mut self, name: &str, present: &[Interface]) {
+    /// An interface is observed from now on; these are present.
+    pub(crate) fn add(&mut self, interface: Interface, present: &[Interface]) {
         let Self::Live(live) = self else { return };
         // Those that have gone are kept for conversations that have not ended yet, as long as there is room.
         if live.interfaces.len() >= MOST_INTERFACES {
             live.interfaces.retain(|index, _| present.iter().any(|interface| interface.index == *index));
         }
-        if let Some(interface) = present.iter().find(|interface| interface.name == name) {
-            live.interfaces.insert(interface.index, interface.clone());
-        }
+        live.interfaces.insert(interface.index, interface);
     }
 
     fn find(&self, transport: Transport, client: IpAddr, server: SocketAddr, interface: u32) -> Place<'_> {

@@ -260,3 +260,54 @@ fn the_daemon_outlives_its_server() {
     assert_eq!(agent.wait(), 0);
     assert!(!server.stored.ports("flows").contains(&address.port()), "its own sending was captured");
 }
+
+/// The agent in a network namespace of its own, in which this has been run before; or the reason why not.
+fn in_namespace(before: &str, arguments: &str) -> Option<Running> {
+    if !["unshare", "nsenter", "ip"].iter().all(|program| Command::new(program).arg("-V").output().is_ok()) {
+        println!("skipped: unshare, nsenter (package util-linux) or ip (iproute2) is missing");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", &format!("{before} && exec {PROGRAM} {arguments}")]);
+    Some(Running::start_as(command))
+}
+
+/// Runs `ip` in the agent's namespace.
+fn ip(agent: &Running, arguments: &str) {
+    let target = agent.pid().to_string();
+    let status = Command::new("nsenter").args(["--net", "--target", &target, "ip"]).args(arguments.split(' ')).status();
+    assert!(status.unwrap().success(), "ip {arguments}");
+}
+
+const LINK: &str = "ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up";
+
+#[test]
+fn an_interface_that_is_removed_ends_the_watch_of_it() {
+    if cannot_capture() {
+        return;
+    }
+    for (before, last) in [("link set v1 up", "link del v0"), ("link set v0 down", "link del v0")] {
+        let Some(mut agent) = in_namespace(LINK, "watch -i v0 -o jsonl") else { return };
+        agent.says("watching v0");
+        ip(&agent, before);
+        ip(&agent, last);
+        agent.says("interface v0 was removed");
+        assert_eq!(agent.wait(), 69);
+    }
+}
+
+#[test]
+fn interfaces_that_come_are_watched_too() {
+    if cannot_capture() {
+        return;
+    }
+    let Some(mut agent) = in_namespace("ip link set lo up", "--log debug watch -o jsonl") else { return };
+    agent.says("watching lo");
+    for command in LINK.split(" && ") {
+        ip(&agent, command.trim_start_matches("ip "));
+    }
+    assert!(agent.says("observed from now on").contains('v'));
+    agent.says("observed from now on");
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.wait(), 0);
+}
