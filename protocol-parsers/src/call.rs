@@ -72,6 +72,8 @@ pub(crate) enum Role {
     Request(Key),
     /// A request that may be one that is open already.
     Repeatable(Key),
+    /// A request that its receiver would have made, told by the one who answers it.
+    Promised(Key),
     Response(Key),
     OneWay,
 }
@@ -112,6 +114,8 @@ pub(crate) struct Record {
     pub(crate) incomplete: bool,
     /// Sent before a gap in the answers: its answer may be lost.
     pub(crate) doubtful: bool,
+    /// The time to the end of the response is told as an attribute.
+    pub(crate) timed_to_end: bool,
 }
 
 impl Record {

@@ -35,6 +35,14 @@ impl Dissector {
                 self.open_request(connection, side, key, (start, offset), bytes);
                 Some(Part::Request(key))
             }
+            Role::Promised(key) => {
+                let position = self.open_request(connection, side.other(), key, (start, offset), bytes);
+                connection.open.change(position, |record| {
+                    record.from_server = side == Side::Server;
+                    record.request = Half::Ended;
+                });
+                None
+            }
             Role::OneWay => {
                 self.open_request(connection, side, Key::Order, (start, offset), bytes);
                 Some(Part::Request(Key::Order))
@@ -76,7 +84,7 @@ impl Dissector {
         key: Key,
         (start, offset): (Timestamp, u64),
         bytes: u64,
-    ) {
+    ) -> usize {
         self.make_room(connection);
         let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
         record.start = start;
@@ -90,7 +98,7 @@ impl Dissector {
             // Nothing answers it.
             record.response = Half::Ended;
         }
-        connection.open.push(key, side, record);
+        connection.open.push(key, side, record)
     }
 
     fn begin_response(
@@ -128,6 +136,10 @@ impl Dissector {
             record.protocol = draft.protocol.or(record.protocol);
             record.incomplete |= draft.incomplete | record.doubtful;
             record.doubtful = false;
+            if record.request == Half::Absent {
+                record.start = start;
+            }
+            record.timed_to_end |= draft.timed_to_end;
             record.head_end = head_end;
             record.end = head_end;
             record.response_offset = offset;
@@ -170,6 +182,40 @@ impl Dissector {
         if let Some(position) = position_of(connection, side, part) {
             self.end_half(connection, position, matches!(part, Part::Response(_)));
         }
+    }
+
+    /// A call has ended as a whole, with bytes of one of its messages.
+    pub(crate) fn end_call(&mut self, connection: &mut Connection, side: Side, of: Part, last: (u64, Timestamp)) {
+        let (key, requester) = match of {
+            Part::Request(key) => (key, side),
+            Part::Response(key) => (key, side.other()),
+        };
+        let Some(position) = connection.open.find(|other, asked, _| other == key && asked == requester) else { return };
+        let Some(mut record) = connection.open.remove(position) else { return };
+        let (bytes, time) = last;
+        match of {
+            Part::Request(_) if record.request == Half::Open => record.request_bytes += bytes,
+            Part::Response(_) if record.response == Half::Open => {
+                record.response_bytes += bytes;
+                record.end = time;
+            }
+            _ => {}
+        }
+        if record.response != Half::Ended {
+            record.fields.merge(&self.draft.fields);
+            record.incomplete |= self.draft.incomplete;
+            if self.draft.status != Status::Unknown {
+                record.status = self.draft.status;
+            }
+        }
+        self.emit(connection, record);
+    }
+
+    /// What the last protocol of the connection hands on to the next: a response that will come, without its request.
+    pub(crate) fn hand_on(&mut self, connection: &mut Connection, time: Timestamp) {
+        let (Role::Response(key), State::Reading { .. }) = (self.draft.role, &connection.state) else { return };
+        let position = self.open_request(connection, Side::Client, key, (time, 0), 0);
+        connection.open.change(position, |record| record.request = Half::Absent);
     }
 
     fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
@@ -280,16 +326,19 @@ impl Dissector {
     /// The call is finished: nothing more will be learnt of it.
     fn emit(&mut self, connection: &mut Connection, mut record: Box<Record>) {
         let State::Reading { spec, protocol, .. } = &connection.state else { return };
+        if record.request == Half::Absent && record.response == Half::Absent {
+            // Expected, but not seen.
+            self.recycle(record);
+            return;
+        }
         let kind = match (record.role, record.request, record.response) {
             (Role::OneWay, ..) => CallKind::OneWay,
             (_, Half::Absent, _) => CallKind::ResponseOnly,
             (_, _, Half::Absent) => CallKind::RequestOnly,
             _ => CallKind::RequestResponse,
         };
-        match kind {
-            CallKind::RequestOnly if record.status != Status::Timeout => record.status = Status::Unknown,
-            CallKind::OneWay => record.response = Half::Absent,
-            _ => {}
+        if kind == CallKind::OneWay {
+            record.response = Half::Absent;
         }
         connection.confirmed |= kind == CallKind::RequestResponse;
         let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
@@ -302,6 +351,10 @@ impl Dissector {
             client = asked;
         } else if asked != client {
             record.fields.attribute("initiator", Text::Valid("server"), usize::MAX);
+        }
+        if record.timed_to_end && kind == CallKind::RequestResponse {
+            let total = i64::try_from(record.end.since(record.start).as_nanos()).unwrap_or(i64::MAX);
+            record.fields.attribute_number("duration_total_ns", total);
         }
         if record.retries > 0 {
             record.fields.attribute_number("retries", i64::from(record.retries));
