@@ -191,24 +191,35 @@ impl Dissector {
             Part::Response(key) => (key, side.other()),
         };
         let Some(position) = connection.open.find(|other, asked, _| other == key && asked == requester) else { return };
-        let Some(mut record) = connection.open.remove(position) else { return };
-        let (bytes, time) = last;
-        match of {
-            Part::Request(_) if record.request == Half::Open => record.request_bytes += bytes,
-            Part::Response(_) if record.response == Half::Open => {
-                record.response_bytes += bytes;
-                record.end = time;
+        let draft = &self.draft;
+        let taken_back = connection.open.change(position, |record| {
+            let (bytes, time) = last;
+            match of {
+                Part::Request(_) if record.request == Half::Open => record.request_bytes += bytes,
+                Part::Response(_) if record.response == Half::Open => {
+                    record.response_bytes += bytes;
+                    record.end = time;
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        if record.response != Half::Ended {
-            record.fields.merge(&self.draft.fields);
-            record.incomplete |= self.draft.incomplete;
-            if self.draft.status != Status::Unknown {
-                record.status = self.draft.status;
+            if record.response != Half::Ended {
+                record.fields.merge(&draft.fields);
+                record.incomplete |= draft.incomplete;
+                if draft.status != Status::Unknown {
+                    record.status = draft.status;
+                }
             }
+            if record.request == Half::Open {
+                record.request = Half::Ended;
+            }
+            matches!(of, Part::Request(_)) && record.response == Half::Absent
+        });
+        // The answer may be on its way, crossing what takes the request back.
+        if taken_back == Some(false)
+            && let Some(record) = connection.open.remove(position)
+        {
+            self.emit(connection, record);
         }
-        self.emit(connection, record);
     }
 
     /// What the last protocol of the connection hands on to the next: a response that will come, without its request.
@@ -236,7 +247,9 @@ impl Dissector {
         let Some(position) = connection.open.find(|_, _, record| record.response == Half::Absent) else { return };
         if let Some(mut record) = connection.open.vacate(position) {
             self.stats.timeouts += 1;
-            record.status = Status::Timeout;
+            if record.status == Status::Unknown {
+                record.status = Status::Timeout;
+            }
             self.emit(connection, record);
         }
         connection.open.drop_vacant(LATE_PLACES);

@@ -152,6 +152,7 @@ pub enum Step {
         last: bool,
     },
     /// Bytes that end a call as a whole, whatever of it was seen. What was written is added to it, unless its answer has ended already.
+    /// An unanswered request that its own side ends waits on: the answer may be on its way.
     End {
         /// Bytes read, of those that are there. May be 0.
         used: usize,
