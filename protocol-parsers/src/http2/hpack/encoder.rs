@@ -11,7 +11,7 @@ pub(super) fn huffman(text: &[u8]) -> Vec<u8> {
     for byte in text {
         let length = usize::from(LENGTHS[usize::from(*byte)]);
         assert!(length <= LONGEST);
-        let place = SORTED.iter().position(|symbol| *symbol == u16::from(*byte)).unwrap();
+        let place = SORTED.iter().position(|symbol| *symbol == u16::from(*byte)).unwrap_or_default();
         let (before, first) = STARTS[length];
         window = window << length | u64::from(first + place as u32 - u32::from(before));
         bits += length;
