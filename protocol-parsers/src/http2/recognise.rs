@@ -69,10 +69,21 @@ pub(super) fn recognise(bytes: &[u8]) -> Start {
     Start::Frames
 }
 
-/// Whether the header of a frame could begin with these bytes, none of which is that of data.
+/// Whether the header of a frame that is none of data could begin with these bytes, fewer than a header has.
 fn begins_header(bytes: &[u8]) -> bool {
-    let short = bytes.first().is_none_or(|byte| *byte == 0) && bytes.get(1).is_none_or(|byte| *byte <= 0x40);
-    short && bytes.get(3).is_none_or(|kind| (kind::HEADERS..=kind::CONTINUATION).contains(kind))
+    let mut padded = [0; HEADER];
+    for (to, from) in padded.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    let Some(mut header) = FrameHeader::parse(&padded) else { return false };
+    if bytes.len() <= 3 {
+        return bytes.first().is_none_or(|byte| *byte == 0) && bytes.get(1).is_none_or(|byte| *byte <= 0x40);
+    }
+    if bytes.len() < HEADER && !matches!(header.kind, kind::SETTINGS | kind::PING | kind::GOAWAY) {
+        // The rest of the stream id can be anything but nothing.
+        header.stream |= 1;
+    }
+    header.kind != kind::DATA && header.is_plausible()
 }
 
 /// Whose header block it is, if it is one; `Some(Start::Perhaps)` if either could have sent it.
@@ -160,6 +171,8 @@ mod tests {
             (frame(kind::DATA, 0, 1, b"abc")[..11].to_vec(), Start::Neither),
             (b"GET / HTTP/1.1\r\n".to_vec(), Start::Neither),
             (b"\x03\0\0\0\x0e..".to_vec(), Start::Neither),
+            (b"\0\0\0\x08\x04\xd2\x16\x2f".to_vec(), Start::Neither),
+            (b"\0\0\0\x08".to_vec(), Start::Neither),
         ] {
             assert_eq!(recognise(&bytes), start, "{}", bytes.escape_ascii());
         }

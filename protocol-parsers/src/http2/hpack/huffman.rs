@@ -20,6 +20,7 @@ pub(super) const LENGTHS: [u8; 257] = [
     27, 27, 27, 27, 27, 26, 30,
 ];
 pub(super) const LONGEST: usize = 30;
+const SHORTEST: usize = 5;
 /// Bits that the first lookup covers.
 const FIRST: usize = 8;
 
@@ -86,38 +87,45 @@ const fn short() -> [u16; 1 << FIRST] {
     short
 }
 
-/// Appends the text that `code` stands for: at most eight fifths of its length.
+/// Makes `text` the text that `code` stands for: at most eight fifths of its length.
 pub(super) fn decode(mut code: &[u8], text: &mut Vec<u8>) -> Result<(), Flaw> {
-    text.reserve(code.len() + code.len() / 2);
+    text.clear();
+    text.resize(code.len() * 8 / SHORTEST, 0);
+    let room = text.len();
+    let mut places = text.iter_mut();
     // The next bits, at the upper end.
     let mut window = 0_u64;
     let mut bits = 0_usize;
     loop {
-        if bits <= 32 {
-            if let Some((four, rest)) = code.split_first_chunk::<4>() {
-                window |= u64::from(u32::from_be_bytes(*four)) << (32 - bits);
-                bits += 32;
-                code = rest;
-            } else {
-                for byte in core::mem::take(&mut code) {
-                    window |= u64::from(*byte) << (56 - bits);
-                    bits += 8;
-                }
+        if let Some((four, rest)) = code.split_first_chunk::<4>() {
+            window |= u64::from(u32::from_be_bytes(*four)) << (32 - bits);
+            bits += 32;
+            code = rest;
+        } else {
+            for byte in core::mem::take(&mut code) {
+                window |= u64::from(*byte) << (56 - bits);
+                bits += 8;
             }
         }
-        let entry = SHORT[usize::from((window >> 56) as u8)];
-        let (symbol, length) =
-            if entry == 0 { long((window >> 32) as u32)? } else { (entry as u8, usize::from(entry >> 8)) };
-        if length > bits {
-            break;
+        // As long as the longest code fits, and at the end as long as one does.
+        while bits > LONGEST || code.is_empty() {
+            let entry = SHORT[usize::from((window >> 56) as u8)];
+            let (symbol, length) =
+                if entry == 0 { long((window >> 32) as u32)? } else { (entry as u8, usize::from(entry >> 8)) };
+            if length > bits {
+                // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
+                let padding = bits < 8 && window == !(u64::MAX >> bits);
+                let length = room - places.len();
+                text.truncate(length);
+                return if padding { Ok(()) } else { Err(Flaw::Invalid) };
+            }
+            if let Some(place) = places.next() {
+                *place = symbol;
+            }
+            window <<= length;
+            bits -= length;
         }
-        text.push(symbol);
-        window <<= length;
-        bits -= length;
     }
-    // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
-    let padding = bits < 8 && window == !(u64::MAX >> bits);
-    if padding { Ok(()) } else { Err(Flaw::Invalid) }
 }
 
 /// The symbol of a code that is longer than the first lookup covers, and its length.

@@ -147,7 +147,6 @@ fn string<'a, 'b: 'a>(rest: &mut &'b [u8], room: &'a mut Vec<u8>) -> Result<&'a 
     if !coded {
         return Ok(text);
     }
-    room.clear();
     huffman::decode(text, room)?;
     Ok(room)
 }
