@@ -276,7 +276,8 @@ impl<'m, 'w> Head<'m, 'w> {
 
     fn grpc_outcome(&mut self) {
         let Some(code) = &self.grpc_status else { return };
-        self.message.field(Field::StatusCode, code.get());
+        // Also where only the trailers tell that it is gRPC.
+        self.message.replace(Field::StatusCode, code.get());
         let number = core::str::from_utf8(code.get()).ok().and_then(|digits| digits.parse().ok());
         self.message.status(number.map_or(Status::Unknown, grpc::class_of));
     }

@@ -22,7 +22,8 @@
 //!
 //! Recognised by the client's preface, the server's settings, or header blocks and rows of frames at the start of any segment. Joined late
 //! or after a loss, headers that refer to a table nobody saw are left out and the call says so
-//! ([`Call::captured_complete`](crate::Call::captured_complete)); what enters the table from then on is known. Not read: bodies.
+//! ([`Call::captured_complete`](crate::Call::captured_complete)); what enters the table from then on is known. A call whose content type
+//! is among what was not seen is `http2`, but has the outcome that its trailers tell. Not read: bodies.
 
 mod head;
 mod hpack;

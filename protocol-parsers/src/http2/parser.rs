@@ -59,6 +59,18 @@ pub(super) struct Http2Parser {
     streams: Streams,
     /// The highest stream id so far.
     highest: u32,
+    requests: Requests,
+}
+
+/// What tells whether a loss has hit a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Requests {
+    /// Stream id of the last one.
+    last: u32,
+    /// Bytes were lost since.
+    lost: bool,
+    /// The client also sends trailers.
+    trailers: bool,
 }
 
 /// A header block and what of it is there.
@@ -85,8 +97,12 @@ impl Parser for Http2Parser {
         let lane = self.lane(from);
         lane.phase = Phase::Frame;
         lane.scanned = 0;
-        // What the lost blocks put into the table is unknown, and with it what is where.
-        lane.headers.forget();
+        match from {
+            // The next request will tell.
+            Side::Client => self.requests.lost = true,
+            // What the lost blocks put into the table is unknown, and with it what is where.
+            Side::Server => lane.headers.forget(),
+        }
         self.streams.lose(from);
     }
 
@@ -102,7 +118,13 @@ impl Parser for Http2Parser {
 impl Http2Parser {
     pub(super) fn new(limits: &Limits) -> Self {
         let lane = || Lane { phase: Phase::Frame, scanned: 0, headers: Decoder::new(limits.header_table_bytes) };
-        Self { client: lane(), server: lane(), streams: Streams::new(limits.counted_streams), highest: 0 }
+        Self {
+            client: lane(),
+            server: lane(),
+            streams: Streams::new(limits.counted_streams),
+            highest: 0,
+            requests: Requests::default(),
+        }
     }
 
     fn lane(&mut self, side: Side) -> &mut Lane {
@@ -213,6 +235,13 @@ impl Http2Parser {
         let asks = from == Side::Client || promised.is_some();
         let whole = behind.is_none();
         let last = header.ends_stream();
+        if from == Side::Client && core::mem::take(&mut self.requests.lost) {
+            // Clients count their streams up: if this is the next one, no request was lost, and the table is as it was.
+            let next = stream == self.requests.last + 2 && !self.requests.trailers;
+            if !next {
+                self.client.headers.forget();
+            }
+        }
         let lane = self.lane(from);
         let mut head = Head::new(message, asks);
         let result = lane.headers.decode(text, |header| head.take(header));
@@ -237,6 +266,7 @@ impl Http2Parser {
             }
             Some(Kind::Request) => {
                 message.request(key);
+                self.requests.last = stream;
                 if carries_messages {
                     message.stats.streams_uncounted += u64::from(self.streams.begin(stream));
                 }
@@ -248,6 +278,7 @@ impl Http2Parser {
             }
             Some(Kind::Response) => Step::Message { used, body: Body::Open },
             Some(Kind::Trailers) if asks || !last || !whole => {
+                self.requests.trailers |= asks;
                 Step::Part { used: used as u64, of, last: last && whole }
             }
             Some(Kind::Trailers) => {

@@ -168,6 +168,19 @@ fn joined_late_the_answer_tells_that_it_is_grpc() {
 }
 
 #[test]
+fn joined_late_the_trailers_tell_how_it_ended() {
+    let request = [b"\x83\x86".to_vec(), kept(":path", "/shop.Cart/Add"), b"\xc5\xc4".to_vec()].concat();
+    Talk::new(Opening::TCP_JOINED)
+        .client(frame(1, WHOLE, 9, request))
+        .server([frame(1, END_HEADERS, 9, b"\x88\xc5"), trailers(9, "8", "enough")].concat())
+        .expect(&[&format!(
+            "http2 request_response server_error at 1000 for 1000 bytes 35/{} request_type=\"POST\" resource=\"/shop.Cart/Add\" \
+             endpoint=\"/shop.Cart/Add\" request_id=\"9\" status_code=\"8\" exception=\"enough\" incomplete",
+            11 + trailers(9, "8", "enough").len(),
+        )]);
+}
+
+#[test]
 fn ids_of_a_trace_in_the_metadata() {
     let request = call_with(1, &[("b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90")]);
     let calls = greeted().client(request).calls();

@@ -170,6 +170,23 @@ fn after_a_loss_frames_are_found_again_and_the_table_is_unknown() {
 }
 
 #[test]
+fn a_loss_between_two_requests_that_follow_each_other_leaves_the_table_known() {
+    let first = [b"\x83\x86".to_vec(), kept(":path", "/a")].concat();
+    greeted()
+        .client([frame(1, END_HEADERS, 1, first), data(0, 1, "abc")].concat())
+        .server(ok(END_STREAM, 1))
+        .gap(Side::Client, 1000)
+        .client(frame(1, WHOLE, 3, b"\x82\x86\xbe"))
+        .server(ok(END_STREAM, 3))
+        .expect(&[
+            "http2 request_response ok at 5000 for 1000 bytes 12/22 request_type=\"GET\" resource=\"/a\" endpoint=\"/a\" \
+             request_id=\"3\" status_code=\"200\"",
+            "http2 request_response ok at 3000 for 1000 bytes 33/22 request_type=\"POST\" resource=\"/a\" endpoint=\"/a\" \
+             request_id=\"1\" status_code=\"200\" incomplete",
+        ]);
+}
+
+#[test]
 fn an_answer_whose_head_was_lost() {
     greeted()
         .client(get(1, "/a"))
