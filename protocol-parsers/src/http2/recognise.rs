@@ -22,7 +22,7 @@ pub(super) enum Start {
 /// So many new streams can lie between two frames that were seen.
 const STREAMS_AHEAD: u32 = 1 << 16;
 /// So many frames are looked at.
-const FRAMES: usize = 16;
+const FRAMES: usize = 64;
 
 /// Looks at the beginning of a stream, or of a segment.
 pub(super) fn recognise(bytes: &[u8]) -> Start {

@@ -21,8 +21,9 @@ pub(super) const LENGTHS: [u8; 257] = [
 ];
 pub(super) const LONGEST: usize = 30;
 const SHORTEST: usize = 5;
-/// Bits that the first lookup covers.
+/// Bits that one lookup covers: a short code, and two of them.
 const FIRST: usize = 8;
+const SECOND: usize = 12;
 
 /// The symbols, sorted by length and then by number.
 pub(super) const SORTED: [u16; 257] = sorted();
@@ -30,6 +31,26 @@ pub(super) const SORTED: [u16; 257] = sorted();
 pub(super) const STARTS: [(u16, u32); LONGEST + 2] = starts();
 /// Symbol and length (in the upper byte) of the code that these eight bits begin with; 0 if it is longer.
 static SHORT: [u16; 1 << FIRST] = short();
+
+/// What these bits begin with: two symbols (the lower bytes), if two codes fit, and the bits that they take; else 0.
+static PAIRS: [u32; 1 << SECOND] = pairs();
+
+const fn pairs() -> [u32; 1 << SECOND] {
+    let mut pairs = [0; 1 << SECOND];
+    let mut window = 0;
+    while window < pairs.len() {
+        let first = SHORT[window >> (SECOND - FIRST)];
+        let length = first >> 8;
+        let behind = window << length & (pairs.len() - 1);
+        let second = SHORT[behind >> (SECOND - FIRST)];
+        let both = length + (second >> 8);
+        if first != 0 && second != 0 && both as usize <= SECOND {
+            pairs[window] = (first & 0xff) as u32 | ((second & 0xff) as u32) << 8 | (both as u32) << 16;
+        }
+        window += 1;
+    }
+    pairs
+}
 
 const fn sorted() -> [u16; 257] {
     let mut sorted = [0; 257];
@@ -90,9 +111,8 @@ const fn short() -> [u16; 1 << FIRST] {
 /// Makes `text` the text that `code` stands for: at most eight fifths of its length.
 pub(super) fn decode(mut code: &[u8], text: &mut Vec<u8>) -> Result<(), Flaw> {
     text.clear();
-    text.resize(code.len() * 8 / SHORTEST, 0);
-    let room = text.len();
-    let mut places = text.iter_mut();
+    text.resize(code.len() * 8 / SHORTEST + 1, 0);
+    let mut length = 0;
     // The next bits, at the upper end.
     let mut window = 0_u64;
     let mut bits = 0_usize;
@@ -109,21 +129,32 @@ pub(super) fn decode(mut code: &[u8], text: &mut Vec<u8>) -> Result<(), Flaw> {
         }
         // As long as the longest code fits, and at the end as long as one does.
         while bits > LONGEST || code.is_empty() {
+            let pair = PAIRS[(window >> (64 - SECOND)) as usize];
+            let taken = (pair >> 16) as usize;
+            if pair != 0 && taken <= bits {
+                if let Some(places) = text.get_mut(length..length + 2) {
+                    places.copy_from_slice(&(pair as u16).to_le_bytes());
+                }
+                length += 2;
+                window <<= taken;
+                bits -= taken;
+                continue;
+            }
             let entry = SHORT[usize::from((window >> 56) as u8)];
-            let (symbol, length) =
+            let (symbol, taken) =
                 if entry == 0 { long((window >> 32) as u32)? } else { (entry as u8, usize::from(entry >> 8)) };
-            if length > bits {
+            if taken > bits {
                 // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
                 let padding = bits < 8 && window == !(u64::MAX >> bits);
-                let length = room - places.len();
                 text.truncate(length);
                 return if padding { Ok(()) } else { Err(Flaw::Invalid) };
             }
-            if let Some(place) = places.next() {
+            if let Some(place) = text.get_mut(length) {
                 *place = symbol;
             }
-            window <<= length;
-            bits -= length;
+            length += 1;
+            window <<= taken;
+            bits -= taken;
         }
     }
 }
