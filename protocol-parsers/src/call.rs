@@ -114,6 +114,8 @@ pub(crate) struct Record {
     pub(crate) incomplete: bool,
     /// Sent before a gap in the answers: its answer may be lost.
     pub(crate) doubtful: bool,
+    /// The side that sent the request answers it.
+    pub(crate) promised: bool,
     /// The time to the end of the response is told as an attribute.
     pub(crate) timed_to_end: bool,
 }
@@ -142,6 +144,7 @@ pub(crate) struct Finished {
     pub(crate) transport: Transport,
     pub(crate) client: Side,
     pub(crate) requester: Side,
+    pub(crate) answerer: Side,
     pub(crate) kind: CallKind,
     pub(crate) duration: Option<Duration>,
 }
@@ -185,6 +188,12 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn requester(&self) -> Side {
         self.0.requester
+    }
+
+    /// Which side of the connection, as handed in, sends the response: the other one, but for what a server pushes.
+    #[must_use]
+    pub fn answerer(&self) -> Side {
+        self.0.answerer
     }
 
     /// Time of the first byte of the request; of the response if only that was seen.

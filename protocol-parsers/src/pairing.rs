@@ -39,6 +39,7 @@ impl Dissector {
                 let position = self.open_request(connection, side.other(), key, (start, offset), bytes);
                 connection.open.change(position, |record| {
                     record.from_server = side == Side::Server;
+                    record.promised = true;
                     record.request = Half::Ended;
                 });
                 None
@@ -398,6 +399,7 @@ impl Dissector {
             transport: connection.opening.transport,
             client,
             requester: asked,
+            answerer: if record.promised { asked } else { asked.other() },
             kind,
             duration,
             record,
