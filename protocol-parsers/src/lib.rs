@@ -30,6 +30,7 @@ mod url;
 pub mod dns;
 pub mod http1;
 pub mod mysql;
+pub mod postgresql;
 pub mod redis;
 
 pub use call::{Call, CallKind, Status};

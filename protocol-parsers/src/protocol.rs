@@ -94,6 +94,8 @@ protocols! {
     1 HTTP1 "http1" => crate::http1::Http1;
     /// Redis: RESP2 and RESP3.
     5 REDIS "redis" => crate::redis::Redis;
+    /// PostgreSQL, protocol version 3.
+    10 POSTGRESQL "postgresql" => crate::postgresql::PostgreSql;
     /// MySQL and MariaDB.
     6 MYSQL "mysql" => crate::mysql::MySql;
     /// DNS over UDP and TCP (RFC 1035).

@@ -151,6 +151,12 @@ pub enum Step {
         /// Whether the message ends with them.
         last: bool,
     },
+    /// The oldest request with this key that waits for an answer of this side gets none. What was written is added to it. Uses no
+    /// bytes, and is an error where no request waits.
+    Unanswered {
+        /// Which request.
+        key: Key,
+    },
     /// From here on the connection speaks another protocol.
     Switch {
         /// Bytes that still belong to this one.
