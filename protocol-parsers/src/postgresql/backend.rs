@@ -1,6 +1,6 @@
 //! What the server says: which request it answers, and where the answer ends.
 
-use super::parser::{Asked, Encryption, Kind, PostgreSqlParser, more, whole};
+use super::parser::{Asked, Count, Encryption, Kind, PostgreSqlParser, more, whole};
 use super::wire::{Failure, HEADER, Message};
 use crate::{Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Part, Status, Step};
 
@@ -77,12 +77,13 @@ impl PostgreSqlParser {
                 Some(asked) if matches!(asked.kind, Kind::Query | Kind::Queries) && self.turns.reached(asked.turn) => {
                     self.begin(asked.kind, input, message)
                 }
-                None if !self.turns.known => self.begin(Kind::Query, input, message),
-                // Of a Describe.
+                // Of a Describe, or nobody knows.
                 _ => skip,
             },
             b'D' | b'C' | b'I' | b's' | b'G' | b'H' | b'W' | b'V' | b'd' | b'c' => match asked {
-                Some(Asked { kind: Kind::Parse | Kind::Startup | Kind::Encryption, .. }) if self.turns.known => {
+                Some(Asked { kind: Kind::Parse | Kind::Startup | Kind::Encryption, .. })
+                    if self.turns.count == Count::Exact =>
+                {
                     // Its answer was lost.
                     message.incomplete();
                     Ok(Step::Unanswered { key: Key::Order })
@@ -92,7 +93,7 @@ impl PostgreSqlParser {
                     self.reach(asked);
                     self.begin(asked.kind, input, message)
                 }
-                None if self.turns.known => skip,
+                None if self.turns.count == Count::Exact => skip,
                 None => self.begin(Kind::Query, input, message),
             },
             b'2' | b'3' | b'n' | b't' | b'S' | b'K' | b'N' | b'A' | b'v' => skip,
@@ -131,11 +132,11 @@ impl PostgreSqlParser {
                         // It was to end a turn, and did not.
                         turns.done = turns.done.wrapping_add(1);
                     }
-                } else if alone && !turns.known {
+                } else if alone && turns.count == Count::Behind {
                     message.incomplete();
                 } else {
                     // It ends a turn that was not seen.
-                    turns.known = false;
+                    turns.count = Count::Unknown;
                     return skip;
                 }
                 if asked.kind == Kind::Parse {
@@ -148,7 +149,9 @@ impl PostgreSqlParser {
                     turns.done = turns.done.wrapping_add(1);
                 }
                 turns.failed = false;
-                turns.known |= turns.done == turns.sent && asked.is_none();
+                if turns.done == turns.sent && asked.is_none() {
+                    turns.count = Count::Exact;
+                }
                 skip
             }
         }
@@ -165,14 +168,14 @@ impl PostgreSqlParser {
             return more(input, first.length.min(HEADER + ERROR), ParseErrorKind::Cut);
         }
         match asked {
-            Some(asked) if !self.turns.known || self.turns.reached(asked.turn) => {
+            Some(asked) if self.turns.count != Count::Exact || self.turns.reached(asked.turn) => {
                 self.reach(asked);
                 if asked.kind == Kind::Parse {
                     self.statements.forget(asked.statement);
                 }
                 self.turns.failed = matches!(asked.kind, Kind::Parse | Kind::Execute);
             }
-            None if !self.turns.known => {}
+            None if self.turns.count != Count::Exact => {}
             _ => {
                 // Of a Bind or Describe without an execute, or the server closes an idle connection.
                 self.turns.failed = asked.is_some();

@@ -46,8 +46,19 @@ pub(super) struct Turns {
     pub(super) done: u32,
     /// In the turn that the server is in, something failed.
     pub(super) failed: bool,
-    /// Nothing was missed: the numbers are right. Joined late, they are right once the connection was quiet.
-    pub(super) known: bool,
+    pub(super) count: Count,
+}
+
+/// What the numbers of [`Turns`] are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Count {
+    /// Joined late, or something of the client is missing: the server may be in turns that were not seen. They become exact when the
+    /// connection is quiet.
+    #[default]
+    Unknown,
+    /// Something of the server is missing: it may be further.
+    Behind,
+    Exact,
 }
 
 impl Turns {
@@ -119,13 +130,18 @@ impl Parser for PostgreSqlParser {
     }
 
     fn gap(&mut self, from: Side) {
-        self.turns.known = false;
         match from {
             Side::Client => {
+                self.turns.count = Count::Unknown;
                 self.statements.lose();
                 self.trace = None;
             }
-            Side::Server => self.backend.gap(),
+            Side::Server => {
+                if self.turns.count == Count::Exact {
+                    self.turns.count = Count::Behind;
+                }
+                self.backend.gap();
+            }
         }
     }
 
@@ -241,7 +257,7 @@ impl PostgreSqlParser {
             Opening::Startup(body) => {
                 ask(Kind::Startup, "STARTUP");
                 self.startup(body, message);
-                self.turns.known = true;
+                self.turns.count = Count::Exact;
                 self.end_turn();
             }
             Opening::Tls => {

@@ -3,5 +3,6 @@
 mod dns;
 mod http1;
 mod mysql;
+mod postgresql;
 mod redis;
 mod talk;
