@@ -54,6 +54,14 @@ pub const EXCHANGES: &[Exchange] = &[
         resource: "SELECT name, price FROM products WHERE id = 4711",
     },
     Exchange {
+        name: "postgresql",
+        opening: Opening::TCP,
+        request: b"Q\0\0\0\x35SELECT name, price FROM products WHERE id = 4711\0",
+        response: b"T\0\0\0\x35\0\x02name\0\0\0\x40\x01\0\x02\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0price\0\0\0\x40\x01\0\x03\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0\
+                    D\0\0\0\x16\0\x02\0\0\0\x04lamp\0\0\0\x041999C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I",
+        resource: "SELECT name, price FROM products WHERE id = 4711",
+    },
+    Exchange {
         name: "dns",
         opening: Opening::UDP,
         request: b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x04test\0\0\x01\0\x01",

@@ -70,4 +70,23 @@ pub(crate) const CONVERSATIONS: &[Conversation] = &[
         ],
         calls: 1,
     },
+    Conversation {
+        name: "postgresql with a login, a pipeline and a copy",
+        opening: Opening::TCP,
+        pieces: &[
+            (C, b"\0\0\0%\0\x03\0\0user\0ann\0database\0shop\0\0"),
+            (S, b"R\0\0\0\x0c\0\0\0\x05abcd"),
+            (C, b"p\0\0\0\tmd5x\0"),
+            (S, b"R\0\0\0\x08\0\0\0\0S\0\0\0\x16server_version\015\0K\0\0\0\x0c\0\0\0\x07abcdZ\0\0\0\x05I"),
+            (C, b"P\0\0\0%s\0SELECT a FROM t WHERE b = $1\0\0\0D\0\0\0\x07Ss\0S\0\0\0\x04B\0\0\0\x13\0s\0\0\0\0\x01\0\0\0\x0242\0\0E\0\0\0\t\0\0\0\0\0S\0\0\0\x04B\0\0\0\x13\0s\0\0\0\0\x01\0\0\0\x0242\0\0E\0\0\0\t\0\0\0\0\0E\0\0\0\t\0\0\0\0\0S\0\0\0\x04"),
+            (S, b"1\0\0\0\x04t\0\0\0\n\0\x01\0\0\0\x17T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0Z\0\0\0\x05I2\0\0\0\x04D\0\0\0\x0c\0\x01\0\0\0\x0242C\0\0\0\rSELECT 1\0Z\0\0\0\x05I"),
+            (S, b"2\0\0\0\x04E\0\0\0%SERROR\0C22012\0Mdivision by zero\0\0Z\0\0\0\x05I"),
+            (C, b"Q\0\0\0 SELECT 1; COPY t FROM STDIN\0"),
+            (S, b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0c\0\x01\0\0\0\x0242C\0\0\0\rSELECT 1\0G\0\0\0\t\0\0\x01\0\0"),
+            (C, b"d\0\0\0\x081\t2\nc\0\0\0\x04"),
+            (S, b"C\0\0\0\x0bCOPY 1\0Z\0\0\0\x05I"),
+            (C, b"X\0\0\0\x04"),
+        ],
+        calls: 6,
+    },
 ];
