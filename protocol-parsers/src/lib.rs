@@ -28,6 +28,7 @@ mod trace_context;
 mod url;
 
 pub mod dns;
+pub mod dubbo;
 pub mod http1;
 pub mod mysql;
 pub mod postgresql;

@@ -98,6 +98,8 @@ protocols! {
     10 POSTGRESQL "postgresql" => crate::postgresql::PostgreSql;
     /// MySQL and MariaDB.
     6 MYSQL "mysql" => crate::mysql::MySql;
+    /// Dubbo 2.
+    12 DUBBO "dubbo" => crate::dubbo::Dubbo;
     /// DNS over UDP and TCP (RFC 1035).
     2 DNS "dns" => crate::dns::Dns;
     /// Multicast DNS (RFC 6762).

@@ -154,10 +154,10 @@ fn several_statements_in_one_query() {
     let empty = query(";");
     Talk::tcp()
         .client(&several)
-        .server(&complete("INSERT 0 1"))
+        .server(complete("INSERT 0 1"))
         .server(all(&[&columns(), &row(), &complete("SELECT 1"), READY]))
         .client(&broken)
-        .server(&complete("BEGIN"))
+        .server(complete("BEGIN"))
         .server(all(&[&error("22012", "division by zero"), READY]))
         .client(&empty)
         .server(all(&[&message(b'I', b""), READY]))
