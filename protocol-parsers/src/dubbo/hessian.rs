@@ -366,6 +366,18 @@ mod tests {
     }
 
     #[test]
+    fn what_another_encoder_writes_is_passed_to_its_last_byte() {
+        let text = include_str!("../../testdata/dubbo/hessian-js.txt");
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(lines.len() > 100);
+        for line in lines {
+            let bytes: Vec<u8> =
+                (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
+            assert_eq!(skipped(&bytes), Some(bytes.len()), "{line}");
+        }
+    }
+
+    #[test]
     fn nesting_is_bounded() {
         let nested = |depth: usize| [vec_of(b'W', depth), vec_of(b'Z', depth)].concat();
         assert_eq!(skipped(&nested(DEPTH - 1)), Some(2 * DEPTH - 2));

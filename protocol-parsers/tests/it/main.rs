@@ -1,6 +1,7 @@
 //! The parsers as their users see them.
 
 mod dns;
+mod dubbo;
 mod http1;
 mod mysql;
 mod postgresql;
