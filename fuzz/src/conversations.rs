@@ -89,4 +89,16 @@ pub(crate) const CONVERSATIONS: &[Conversation] = &[
         ],
         calls: 6,
     },
+    Conversation {
+        name: "dubbo with an error, a heartbeat and a one-way request",
+        opening: Opening::TCP,
+        pieces: &[
+            (C, b"\xda\xbb\xc2\0\0\0\0\0\0\0\0\x01\0\0\0y\x052.0.2\x08a.Orders\x031.0\x05place\x06Lb/C;IC\x03b.C\x92\x01x\x01y`\x91W\x01zNZ\x91H\x0btraceparent0700-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01Z\xda\xbb\xe2\0\0\0\0\0\0\0\0\x02\0\0\0\x01N\xda\xbb\x82\0\0\0\0\0\0\0\0\x03\0\0\04\x052.0.2\x08a.Orders\x031.0\x05place\x06Lb/C;IC\x03b.C\x92\x01x\x01y`\x91W\x01zNZ\x92HZ"),
+            (S, b"\xda\xbb\"\x14\0\0\0\0\0\0\0\x02\0\0\0\x01N\xda\xbb\x02\x14\0\0\0\0\0\0\0\x01\0\0\0\x1d\x93C\x03b.E\x91\rdetailMessage`\x04boomHZ"),
+            (C, b"\xda\xbb\xc6\0\0\0\0\0\0\0\0\x04\0\0\01\"2.0.2\"\n\"a.Orders\"\n\"1.0\"\n\"place\"\n\"\"\n{\"b3\":\"1-2\"}\n"),
+            (C, b"\xda\xbb\xc8\0\0\0\0\0\0\0\0\x05\0\0\0\x1d2.0.\xb2a.Order\xf31.\xb0plac\xe5\x81\x03b\xb3\x031-\xb2"),
+            (S, b"\xda\xbb\x06<\0\0\0\0\0\0\0\x04\0\0\0\x0c\"no \\u0041\"\n\xda\xbb\x08\x14\0\0\0\0\0\0\0\x05\0\0\0\x03\x01\x82x"),
+        ],
+        calls: 4,
+    },
 ];
