@@ -5,6 +5,8 @@ use crate::sql;
 
 /// Messages that are looked at.
 const MESSAGES: usize = 32;
+/// A longer message is not believed.
+const BELIEVED: usize = 1 << 24;
 /// Columns of a table are at most 1,664, parameters of a statement 65,535.
 const COLUMNS: u16 = 1664;
 
@@ -83,7 +85,7 @@ fn chain(bytes: &[u8], fit: fn(&Message<'_>) -> Fit) -> Fit {
                 _ => Fit::No,
             };
         };
-        let fits = fit(&message);
+        let fits = if message.length < BELIEVED { fit(&message) } else { Fit::No };
         match fits {
             Fit::No => return Fit::No,
             Fit::Weak if !matches!(message.kind, b'd' | b'c') => telling += 1,
@@ -92,7 +94,7 @@ fn chain(bytes: &[u8], fit: fn(&Message<'_>) -> Fit) -> Fit {
         best = best.max(fits);
         position += message.length;
         if position > bytes.len() {
-            break;
+            return if telling >= 2 { Fit::Strong } else { best };
         }
     }
     best
@@ -165,12 +167,15 @@ fn formats(body: &mut Cursor<'_>) -> Option<()> {
     Some(())
 }
 
-/// A value behind its length; NULL has the length -1.
+/// A value behind its length; NULL has the length -1. Nothing is taken unless all of it is there.
 fn value(body: &mut Cursor<'_>) -> Option<()> {
-    match body.long()? {
-        u32::MAX => Some(()),
-        length => body.bytes(length as usize).map(drop),
+    let mut rest = *body;
+    match rest.long()? {
+        u32::MAX => {}
+        length => drop(rest.bytes(length as usize)?),
     }
+    *body = rest;
+    Some(())
 }
 
 /// How well a message of a server fits.
@@ -208,12 +213,14 @@ fn answer(message: &Message<'_>) -> Fit {
         }
         b'T' => exact(columns(&mut body), body, Fit::Strong),
         b'D' => {
-            let count = body.short().filter(|count| *count <= COLUMNS);
-            let values = count.and_then(|count| (0..count).try_for_each(|_| value(&mut body)));
-            match count {
-                Some(0) => exact(values, body, Fit::Weak),
-                None if message.body.len() >= 2 => Fit::No,
-                _ => exact(values, body, Fit::Strong),
+            let Some(count) = body.short() else { return if whole { Fit::No } else { Fit::Cut } };
+            let values = (0..count).try_for_each(|_| value(&mut body));
+            match values {
+                _ if count > COLUMNS => Fit::No,
+                // As far as they are there, the values fit into the row.
+                None if body.long().is_some_and(|length| length as usize > message.length) => Fit::No,
+                None if !whole => Fit::Weak,
+                _ => exact(values, body, if count > 0 { Fit::Strong } else { Fit::Weak }),
             }
         }
         b'C' => match body.string() {
@@ -322,6 +329,9 @@ mod tests {
             (b"C\0\0\0\x0dSELECT 1\0", Start::Server),
             (b"E\0\0\0\x20SERROR\0C42601\0Msynt", Start::Server),
             (b"D\0\0\0\x0c\0\x01\0\0\0\x02ab", Start::Server),
+            (b"2\0\0\0\x04D\0\0\x20\0\0\x02\0\0\0\x02ab\0\0\x10\0x", Start::Server),
+            (b"2\0\0\0\x04D\0\0\x20\0\0\x02\0\0\0\x02ab\0\0\x30\0x", Start::Neither),
+            (b"S 123 text", Start::Neither),
             (b"d\0\0\0\x05xd\0\0\0\x05x", Start::Perhaps),
             (b"GET / HTTP/1.1\r\n", Start::Neither),
             (b"S", Start::Perhaps),
