@@ -61,7 +61,7 @@ impl PostgreSqlParser {
             b'Z' => Ok(self.ready(&first, asked, message)),
             b'1' => match asked {
                 Some(asked) if asked.kind == Kind::Parse => {
-                    self.reach(asked);
+                    self.reach(asked, message);
                     message.response(Key::Order);
                     succeed(message);
                     Ok(whole(&first))
@@ -90,7 +90,7 @@ impl PostgreSqlParser {
                 }
                 Some(Asked { kind: Kind::Parse | Kind::Startup | Kind::Encryption, .. }) => skip,
                 Some(asked) => {
-                    self.reach(asked);
+                    self.reach(asked, message);
                     self.begin(asked.kind, input, message)
                 }
                 None if self.turns.count == Count::Exact => skip,
@@ -101,9 +101,13 @@ impl PostgreSqlParser {
         }
     }
 
-    /// An answer to this request has come: whatever was counted, its turn is on.
-    fn reach(&mut self, asked: Asked) {
+    /// An answer to this request has come: whatever was counted, its turn is on. Joined late, an answer in a pipeline may still be one to
+    /// a request that was not seen.
+    fn reach(&mut self, asked: Asked, message: &mut MessageWriter<'_>) {
         self.turns.done = asked.turn;
+        if self.turns.count == Count::Unknown && matches!(asked.kind, Kind::Parse | Kind::Execute) {
+            message.incomplete();
+        }
     }
 
     fn encryption_answer(&mut self, letter: u8, message: &mut MessageWriter<'_>) -> Step {
@@ -169,7 +173,7 @@ impl PostgreSqlParser {
         }
         match asked {
             Some(asked) if self.turns.count != Count::Exact || self.turns.reached(asked.turn) => {
-                self.reach(asked);
+                self.reach(asked, message);
                 if asked.kind == Kind::Parse {
                     self.statements.forget(asked.statement);
                 }

@@ -20,7 +20,7 @@
 //! `db.postgresql.function_oid` of a function call.
 //!
 //! Recognised by a startup message or a request for encryption, and in a connection joined late by messages of either side that hold
-//! together. Trace ids in a comment of a statement that is parsed also count for its execution in the same pipeline. Not read: values,
+//! together; there the answers to parses and executes are marked as incomplete until the connection was quiet once. Trace ids in a comment of a statement that is parsed also count for its execution in the same pipeline. Not read: values,
 //! rows, notices and notifications, what follows a change to encryption.
 
 mod backend;

@@ -56,6 +56,11 @@ const READY: &[u8] = b"Z\0\0\0\x05I";
 const PARSED: &[u8] = b"1\0\0\0\x04";
 const BOUND: &[u8] = b"2\0\0\0\x04";
 
+/// A session that is ready: nothing was missed.
+fn ready() -> Talk {
+    Talk::tcp().server(READY)
+}
+
 fn line(kind: &str, bytes: (usize, usize), rest: &str) -> String {
     format!("postgresql {kind} bytes {}/{} {rest}", bytes.0, bytes.1)
 }
@@ -182,7 +187,7 @@ fn prepared_statements_keep_their_text() {
     let result = all(&[&row(), &complete("SELECT 1")]);
     let text = "resource=\"SELECT a FROM t WHERE b = $1 AND c = ?\" endpoint=\"SELECT t\"";
     let fetch = execute("p");
-    Talk::tcp()
+    ready()
         .client(all(&[&prepare, &message(b'D', b"Ss1\0"), SYNC]))
         .server(all(&[PARSED, &message(b't', b"\0\x01\0\0\0\x17"), &columns(), READY]))
         .client(all(&[&bind("", "s1"), &run, SYNC]))
@@ -196,21 +201,21 @@ fn prepared_statements_keep_their_text() {
         .client(all(&[&message(b'C', b"Ss1\0"), &bind("", "s1"), &run, SYNC]))
         .server(all(&[b"3\0\0\0\x04", &error("26000", "no s1"), READY]))
         .expect(&[
-            &ok(1000, &prepare, PARSED, &format!("request_type=\"PARSE\" {text}")),
-            &ok(3000, &run, &result, &format!("request_type=\"EXECUTE\" {text}")),
-            &ok(5000, &fetch, &all(&[&row(), b"s\0\0\0\x04"]), &format!("request_type=\"EXECUTE\" {text}")),
+            &ok(2000, &prepare, PARSED, &format!("request_type=\"PARSE\" {text}")),
+            &ok(4000, &run, &result, &format!("request_type=\"EXECUTE\" {text}")),
+            &ok(6000, &fetch, &all(&[&row(), b"s\0\0\0\x04"]), &format!("request_type=\"EXECUTE\" {text}")),
             &format!(
                 "{} db.postgresql.statement=Text(\"s9\") incomplete",
-                ok(7000, &run, &result, "request_type=\"EXECUTE\" endpoint=\"EXECUTE\"")
+                ok(8000, &run, &result, "request_type=\"EXECUTE\" endpoint=\"EXECUTE\"")
             ),
             &format!(
                 "{} db.postgresql.portal=Text(\"q\") incomplete",
-                ok(9000, &execute("q"), &result, "request_type=\"EXECUTE\" endpoint=\"EXECUTE\"")
+                ok(10000, &execute("q"), &result, "request_type=\"EXECUTE\" endpoint=\"EXECUTE\"")
             ),
             &format!(
                 "{} db.postgresql.statement=Text(\"s1\") incomplete",
                 line(
-                    "request_response client_error at 11000 for 1000",
+                    "request_response client_error at 12000 for 1000",
                     (run.len(), error("26000", "no s1").len()),
                     "request_type=\"EXECUTE\" endpoint=\"EXECUTE\" status_code=\"26000\" exception=\"no s1\""
                 )
@@ -243,23 +248,23 @@ fn a_pipeline_with_an_error_in_its_middle() {
     };
     let passed_over = |kind: &str, bytes: usize, table: &str| {
         line(
-            "request_only unknown at 1000",
+            "request_only unknown at 2000",
             (bytes, 0),
             &format!(
                 "request_type=\"{kind}\" resource=\"SELECT a FROM {table}\" endpoint=\"SELECT {table}\" error.type=Text(\"pipeline_aborted\")"
             ),
         )
     };
-    Talk::tcp()
+    ready()
         .client(all(&[&turn("a"), &turn("b"), &turn("c"), &query("SELECT 1"), SYNC, &turn("d"), SYNC]))
         .server(all(&[&answer, &failed, READY, &answer, READY]))
         .client(query("SELECT 2"))
         .server(all(&[&complete("SELECT 1"), READY]))
         .expect(&[
-            &parsed(1000, "a"),
-            &executed(1000, "a"),
+            &parsed(2000, "a"),
+            &executed(2000, "a"),
             &line(
-                "request_response client_error at 1000 for 1000",
+                "request_response client_error at 2000 for 1000",
                 (parse("", "SELECT a FROM b").len(), failed.len()),
                 "request_type=\"PARSE\" resource=\"SELECT a FROM b\" endpoint=\"SELECT b\" status_code=\"42P01\" exception=\"no table\"",
             ),
@@ -267,13 +272,13 @@ fn a_pipeline_with_an_error_in_its_middle() {
             &passed_over("PARSE", parse("", "SELECT a FROM c").len(), "c"),
             &passed_over("EXECUTE", 10, "c"),
             &line(
-                "request_only unknown at 1000",
+                "request_only unknown at 2000",
                 (14, 0),
                 "request_type=\"QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\" error.type=Text(\"pipeline_aborted\")",
             ),
-            &parsed(1000, "d"),
-            &executed(1000, "d"),
-            &ok(3000, &query("SELECT 2"), &complete("SELECT 1"), "request_type=\"QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\""),
+            &parsed(2000, "d"),
+            &executed(2000, "d"),
+            &ok(4000, &query("SELECT 2"), &complete("SELECT 1"), "request_type=\"QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\""),
         ]);
 }
 
@@ -310,7 +315,7 @@ fn copies_in_and_out() {
     let reading = all(&[&message(b'G', b"\0\0\x01\0\0"), &complete("COPY 2")]);
     let writing = all(&[&message(b'H', b"\0\0\x01\0\0"), &data, &data, &message(b'c', b""), &complete("COPY 2")]);
     let turn = all(&[&parse("", "COPY t FROM STDIN"), &bind("", ""), &execute("")]);
-    Talk::tcp()
+    ready()
         .client(&into)
         .server(message(b'G', b"\0\0\x01\0\0"))
         .client(all(&[&data, &data, &message(b'c', b"")]))
@@ -326,24 +331,24 @@ fn copies_in_and_out() {
         .server(all(&[&error("42703", "no x"), READY]))
         .expect(&[
             &line(
-                "request_response ok at 1000 for 3000",
+                "request_response ok at 2000 for 3000",
                 (into.len(), reading.len()),
                 "request_type=\"COPY\" resource=\"COPY t FROM STDIN\" endpoint=\"COPY t\" status_code=\"00000\"",
             ),
-            &ok(5000, &out, &writing, "request_type=\"COPY\" resource=\"COPY t TO STDOUT\" endpoint=\"COPY t\""),
+            &ok(6000, &out, &writing, "request_type=\"COPY\" resource=\"COPY t TO STDOUT\" endpoint=\"COPY t\""),
             &ok(
-                7000,
+                8000,
                 &parse("", "COPY t FROM STDIN"),
                 PARSED,
                 "request_type=\"PARSE\" resource=\"COPY t FROM STDIN\" endpoint=\"COPY t\"",
             ),
             &line(
-                "request_response server_error at 7000 for 3000",
+                "request_response server_error at 8000 for 3000",
                 (10, 10 + error("57014", "COPY failed: no").len()),
                 "request_type=\"COPY\" resource=\"COPY t FROM STDIN\" endpoint=\"COPY t\" status_code=\"57014\" exception=\"COPY failed: no\"",
             ),
             &line(
-                "request_response client_error at 11000 for 1000",
+                "request_response client_error at 12000 for 1000",
                 (parse("", "SELECT x").len(), error("42703", "no x").len()),
                 "request_type=\"PARSE\" resource=\"SELECT x\" endpoint=\"SELECT\" status_code=\"42703\" exception=\"no x\"",
             ),
@@ -433,7 +438,7 @@ fn a_gap_within_a_row_costs_nothing_and_one_over_rows_is_said() {
 fn an_answer_lost_as_a_whole_leaves_its_turn_behind() {
     let turn = all(&[&parse("", "SELECT 1"), &bind("", ""), &execute(""), SYNC]);
     let lost = "resource=\"SELECT ?\" endpoint=\"SELECT\" incomplete";
-    Talk::tcp()
+    ready()
         .client(&turn)
         .known_gap(Side::Server, 30)
         .server(READY)
@@ -441,13 +446,13 @@ fn an_answer_lost_as_a_whole_leaves_its_turn_behind() {
         .server(all(&[&complete("SELECT 1"), READY]))
         .expect(&[
             &line(
-                "request_only unknown at 1000",
+                "request_only unknown at 2000",
                 (parse("", "SELECT 1").len(), 0),
                 &format!("request_type=\"PARSE\" {lost}"),
             ),
-            &line("request_only unknown at 1000", (10, 0), &format!("request_type=\"EXECUTE\" {lost}")),
+            &line("request_only unknown at 2000", (10, 0), &format!("request_type=\"EXECUTE\" {lost}")),
             &ok(
-                4000,
+                5000,
                 &query("SELECT 2"),
                 &complete("SELECT 1"),
                 "request_type=\"QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\"",
@@ -482,6 +487,8 @@ fn joined_late_between_a_pipeline_and_its_answers() {
     for (call, text) in calls.iter().zip(["SELECT a FROM t", "SELECT a FROM t", "SELECT b FROM u", "SELECT b FROM u"]) {
         assert!(call.contains("request_response ok") && call.contains(text), "{calls:#?}");
     }
+    let complete: Vec<_> = calls.iter().map(|call| !call.ends_with("incomplete")).collect();
+    assert_eq!(complete, [false, false, true, true]);
 }
 
 #[test]
@@ -505,7 +512,7 @@ fn a_statement_longer_than_is_kept() {
 fn trace_context_of_a_comment_reaches_the_execution() {
     let sql = "SELECT 1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',route='x'*/";
     let ids = "trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\" span_id=\"00f067aa0ba902b7\"";
-    let calls = Talk::tcp()
+    let calls = ready()
         .client(all(&[&parse("s", sql), &bind("", "s"), &execute(""), SYNC]))
         .client(all(&[&bind("", "s"), &execute(""), SYNC]))
         .client(query(sql))
