@@ -17,6 +17,10 @@ pub(super) struct Backend {
     completed: bool,
     /// Bytes of the message that began the answer and are still to come.
     pending: usize,
+    /// Some of the answer is missing.
+    lost: bool,
+    /// The end of the answer is among what is missing.
+    over: bool,
 }
 
 /// How far an answer was read.
@@ -41,13 +45,24 @@ impl Backend {
     pub(super) fn gap(&mut self) {
         self.completed = false;
         self.pending = 0;
+        self.lost = self.under_way.is_some();
+    }
+
+    /// The client asks for something new. If some of an answer is missing, it has got the end of it.
+    pub(super) fn asked(&mut self) {
+        self.over |= self.lost;
     }
 }
 
 impl PostgreSqlParser {
     pub(super) fn server(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         if let Some(kind) = self.backend.under_way {
-            return self.go_on(kind, input, message);
+            return if self.backend.over {
+                self.backend = Backend::default();
+                Ok(Step::Part { used: 0, of: ANSWER, last: true })
+            } else {
+                self.go_on(kind, input, message)
+            };
         }
         let asked = message.context_of_request(Key::Order).and_then(Asked::unpack);
         if let (Some(Kind::Encryption), [letter @ (b'S' | b'N' | b'G'), ..]) =
@@ -101,11 +116,11 @@ impl PostgreSqlParser {
         }
     }
 
-    /// An answer to this request has come: whatever was counted, its turn is on. Joined late, an answer in a pipeline may still be one to
-    /// a request that was not seen.
+    /// An answer to this request has come: whatever was counted, its turn is on. Joined late or after a loss, an answer in a pipeline may
+    /// still be one to another request.
     fn reach(&mut self, asked: Asked, message: &mut MessageWriter<'_>) {
         self.turns.done = asked.turn;
-        if self.turns.count == Count::Unknown && matches!(asked.kind, Kind::Parse | Kind::Execute) {
+        if self.turns.count != Count::Exact && matches!(asked.kind, Kind::Parse | Kind::Execute) {
             message.incomplete();
         }
     }
@@ -197,7 +212,7 @@ impl PostgreSqlParser {
     /// The first message of an answer.
     fn begin(&mut self, kind: Kind, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         message.response(Key::Order);
-        self.backend = Backend { under_way: Some(kind), completed: false, pending: 0 };
+        self.backend = Backend { under_way: Some(kind), ..Backend::default() };
         let progress = match advance(kind, input) {
             Ok(progress) if progress.used > 0 => progress,
             other => {
@@ -249,12 +264,13 @@ impl PostgreSqlParser {
             return false;
         };
         self.backend.under_way = None;
+        self.backend.lost = false;
         match end {
             End::Failed(failure) => {
                 self.turns.failed = kind == Kind::Execute;
                 fail(&failure, message);
             }
-            End::Ready if !self.backend.completed && kind != Kind::Startup => {}
+            End::Ready if !self.backend.completed && kind != Kind::Startup => message.incomplete(),
             End::Completed | End::Ready => succeed(message),
         }
         true

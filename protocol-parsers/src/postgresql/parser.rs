@@ -298,7 +298,15 @@ impl PostgreSqlParser {
     }
 
     /// What every request with a type has.
-    fn request(&self, kind: Kind, statement: u32, request: &Message<'_>, then: Then, message: &mut MessageWriter<'_>) {
+    fn request(
+        &mut self,
+        kind: Kind,
+        statement: u32,
+        request: &Message<'_>,
+        then: Then,
+        message: &mut MessageWriter<'_>,
+    ) {
+        self.backend.asked();
         message.request(Key::Order);
         message.context(Asked { kind, statement, turn: self.turns.sent }.pack());
         self.domain(message);

@@ -435,6 +435,29 @@ fn a_gap_within_a_row_costs_nothing_and_one_over_rows_is_said() {
 }
 
 #[test]
+fn an_answer_whose_end_was_lost_ends_when_the_client_goes_on() {
+    Talk::tcp()
+        .client(query("SELECT 1"))
+        .server(all(&[&columns(), &row()]))
+        .known_gap(Side::Server, 50)
+        .client(query("SELECT 2"))
+        .server(all(&[&columns(), &row(), &complete("SELECT 1"), READY]))
+        .expect(&[
+            &line(
+                "request_response unknown at 1000 for 1000",
+                (14, columns().len() + row().len()),
+                "request_type=\"QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\" incomplete",
+            ),
+            &ok(
+                4000,
+                &query("SELECT 2"),
+                &all(&[&columns(), &row(), &complete("SELECT 1")]),
+                "request_type=\"QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\"",
+            ),
+        ]);
+}
+
+#[test]
 fn an_answer_lost_as_a_whole_leaves_its_turn_behind() {
     let turn = all(&[&parse("", "SELECT 1"), &bind("", ""), &execute(""), SYNC]);
     let lost = "resource=\"SELECT ?\" endpoint=\"SELECT\" incomplete";
