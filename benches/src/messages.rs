@@ -65,7 +65,7 @@ pub const EXCHANGES: &[Exchange] = &[
         name: "dubbo",
         opening: Opening::TCP,
         request: b"\xda\xbb\xc2\0\0\0\0\0\0\0\x12g\0\0\0\x9f\x052.0.2\x12test.shop.Products\x051.0.0\x04find\x01J\xf9gH\x04path\x12test.shop.Products\x12remote.application\x04shop\x0btraceparent0700-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01Z",
-        response: b"\xda\xbb\x02\x14\0\0\0\0\0\0\x12g\0\0\06\x94C\x11test.shop.Product\x92\x04name\x05price`\x04lamp\xcf\x07H\x05dubbo\x052.0.2Z",
+        response: b"\xda\xbb\x02\x14\0\0\0\0\0\0\x12g\0\0\x006\x94C\x11test.shop.Product\x92\x04name\x05price`\x04lamp\xcf\x07H\x05dubbo\x052.0.2Z",
         resource: "test.shop.Products",
     },
     Exchange {

@@ -89,7 +89,7 @@ impl PostgreSqlParser {
                 _ => skip,
             },
             b'T' => match asked {
-                Some(asked) if matches!(asked.kind, Kind::Query | Kind::Queries) && self.turns.reached(asked.turn) => {
+                Some(asked) if matches!(asked.kind, Kind::Query | Kind::Queries) && self.is_on(asked) => {
                     self.begin(asked.kind, input, message)
                 }
                 // Of a Describe, or nobody knows.
@@ -114,6 +114,11 @@ impl PostgreSqlParser {
             b'2' | b'3' | b'n' | b't' | b'S' | b'K' | b'N' | b'A' | b'v' => skip,
             _ => Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
         }
+    }
+
+    /// Whether the server has come to this request, as far as can be known.
+    fn is_on(&self, asked: Asked) -> bool {
+        self.turns.count != Count::Exact || self.turns.reached(asked.turn)
     }
 
     /// An answer to this request has come: whatever was counted, its turn is on. Joined late or after a loss, an answer in a pipeline may
@@ -187,7 +192,7 @@ impl PostgreSqlParser {
             return more(input, first.length.min(HEADER + ERROR), ParseErrorKind::Cut);
         }
         match asked {
-            Some(asked) if self.turns.count != Count::Exact || self.turns.reached(asked.turn) => {
+            Some(asked) if self.is_on(asked) => {
                 self.reach(asked, message);
                 if asked.kind == Kind::Parse {
                     self.statements.forget(asked.statement);
