@@ -22,6 +22,8 @@ pub(super) struct PostgreSqlParser {
     pub(super) encryption: Encryption,
     pub(super) backend: Backend,
     database: Option<Box<str>>,
+    /// A connection for replication: its commands may have several results.
+    replication: bool,
     trace: Option<Box<Trace>>,
 }
 
@@ -280,6 +282,7 @@ impl PostgreSqlParser {
             match name {
                 b"user" => user = Some(value),
                 b"database" => database = Some(value),
+                b"replication" => self.replication = true,
                 _ => {}
             }
         }
@@ -324,7 +327,9 @@ impl PostgreSqlParser {
         let (text, _) = Cursor(request.body).string_or_rest();
         // With one statement the result is over when it is complete, with several only when the server is ready.
         let behind = memchr(b';', text).and_then(|end| text.get(end + 1..)).unwrap_or_default();
-        let one = request.is_whole() && behind.iter().all(|byte| byte.is_ascii_whitespace() || *byte == b';');
+        let one = request.is_whole()
+            && !self.replication
+            && behind.iter().all(|byte| byte.is_ascii_whitespace() || *byte == b';');
         let kind = if one { Kind::Query } else { Kind::Queries };
         self.request(kind, 0, request, input.then, message);
         sql::write(message, text, Dialect::PostgreSql, !request.is_whole());

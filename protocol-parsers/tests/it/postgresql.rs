@@ -356,6 +356,23 @@ fn copies_in_and_out() {
 }
 
 #[test]
+fn a_command_of_replication_has_several_results() {
+    let result = all(&[&columns(), &row(), &complete("SELECT")]);
+    let results =
+        all(&[&result, &result, &message(b'H', b"\0\0\0"), &message(b'd', b"xyz"), &message(b'c', b""), &result]);
+    let calls = Talk::tcp()
+        .client(startup(b"user\0ann\0replication\0true\0"))
+        .server(all(&[&message(b'R', b"\0\0\0\0"), READY]))
+        .client(query("BASE_BACKUP LABEL 'x'"))
+        .server(&result)
+        .server(all(&[&results[result.len()..], &complete("SELECT"), READY]))
+        .calls();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    let bytes = results.len() + complete("SELECT").len();
+    assert!(calls[1].contains(&format!("request_response ok at 3000 for 2000 bytes 27/{bytes}")), "{calls:?}");
+}
+
+#[test]
 fn notices_and_notifications_come_at_any_time() {
     let notice = message(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mhello\0\0");
     let notification = message(b'A', b"\0\0\0\x07channel\0payload\0");
