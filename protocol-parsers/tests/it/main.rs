@@ -7,3 +7,4 @@ mod mysql;
 mod postgresql;
 mod redis;
 mod talk;
+mod unanswered;
