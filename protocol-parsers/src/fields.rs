@@ -180,13 +180,17 @@ impl Fields {
         self.set_with(field, usize::MAX, |text| value.push_to(text, limit))
     }
 
-    /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself.
+    /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself. Nothing
+    /// appended is no value.
     pub(crate) fn set_with(&mut self, field: Field, limit: usize, write: impl FnOnce(&mut String) -> bool) -> bool {
         if self.has(field) {
             return false;
         }
         let start = self.text.len();
         let cut = write(&mut self.text) | cut_at(&mut self.text, start.saturating_add(limit));
+        if self.text.len() == start {
+            return cut;
+        }
         self.enter(field as u8, start);
         self.present |= 1 << field as u8;
         self.cut |= u16::from(cut) << field as u8;

@@ -28,10 +28,12 @@ mod trace_context;
 mod url;
 
 pub mod dns;
+pub mod dubbo;
 pub mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod mysql;
+pub mod postgresql;
 pub mod redis;
 pub mod triple;
 

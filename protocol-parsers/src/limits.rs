@@ -96,6 +96,8 @@ pub struct Stats {
     pub timeouts: u64,
     /// Text fields cut by [`Limits::text_bytes`].
     pub texts_cut: u64,
+    /// Texts of prepared statements that a parser dropped to keep its own bounds.
+    pub texts_forgotten: u64,
     /// Attributes dropped by [`Limits::attributes`].
     pub attributes_dropped: u64,
     /// Entries of header tables dropped by [`Limits::header_table_bytes`].

@@ -8,7 +8,7 @@ use crate::open::OpenCalls;
 use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Transport};
 
 /// Takes down the fields of the message being read. What is written is dropped unless the step is a
-/// [`Step::Message`](crate::Step::Message) or [`Step::Part`](crate::Step::Part).
+/// [`Step::Message`](crate::Step::Message), [`Step::Part`](crate::Step::Part) or [`Step::Unanswered`](crate::Step::Unanswered).
 pub struct MessageWriter<'a> {
     pub(crate) draft: &'a mut Record,
     pub(crate) open: &'a OpenCalls,
@@ -54,10 +54,11 @@ impl MessageWriter<'_> {
         self.draft.context = context;
     }
 
-    /// The number kept with the request that a response of the reading side with this key answers.
+    /// The number kept with the request that a response of the reading side with this key answers, also where that request was
+    /// reported as unanswered already.
     #[must_use]
     pub fn context_of_request(&self, key: Key) -> Option<u64> {
-        self.open.unanswered(self.from.other(), key).map(|record| record.context)
+        self.open.context(self.from.other(), key)
     }
 
     /// A field of the request that a response of the reading side with this key answers.
@@ -131,6 +132,17 @@ impl MessageWriter<'_> {
     pub fn field_number(&mut self, field: Field, number: u64) {
         let mut digits = [0; 20];
         self.field(field, decimal(number, &mut digits));
+    }
+
+    /// What was written into a field of this message so far.
+    #[must_use]
+    pub fn written(&self, field: Field) -> Option<&str> {
+        self.draft.fields.get(field)
+    }
+
+    /// Texts of earlier messages, kept for later ones, were dropped to keep a bound.
+    pub fn count_forgotten(&mut self, count: u64) {
+        self.stats.texts_forgotten += count;
     }
 
     /// Whether the field is set already.

@@ -231,6 +231,20 @@ impl Dissector {
         connection.open.change(position, |record| record.request = Half::Absent);
     }
 
+    /// The oldest request with this key that waits for an answer of `side` gets none. Says whether there is one.
+    pub(crate) fn give_none(&mut self, connection: &mut Connection, side: Side, key: Key) -> bool {
+        let (Place::At(position) | Place::Late(position)) = connection.open.place_for_response(side.other(), key)
+        else {
+            return false;
+        };
+        if let Some(mut record) = connection.open.remove(position) {
+            record.fields.merge(&self.draft.fields);
+            record.incomplete |= self.draft.incomplete;
+            self.emit(connection, record);
+        }
+        true
+    }
+
     fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
         let finished = connection.open.change(position, |record| {
             let half = if response { &mut record.response } else { &mut record.request };

@@ -100,8 +100,12 @@ protocols! {
     9 TRIPLE "triple";
     /// Redis: RESP2 and RESP3.
     5 REDIS "redis" => crate::redis::Redis;
+    /// PostgreSQL, protocol version 3.
+    10 POSTGRESQL "postgresql" => crate::postgresql::PostgreSql;
     /// MySQL and MariaDB.
     6 MYSQL "mysql" => crate::mysql::MySql;
+    /// Dubbo 2.
+    12 DUBBO "dubbo" => crate::dubbo::Dubbo;
     /// DNS over UDP and TCP (RFC 1035).
     2 DNS "dns" => crate::dns::Dns;
     /// Multicast DNS (RFC 6762).

@@ -244,7 +244,8 @@ impl Dissector {
                     self.switch(connection, to);
                     self.hand_on(connection, time);
                 }
-                Err(_) => {
+                Ok(Step::Unanswered { key }) if self.give_none(connection, side, key) => {}
+                Ok(Step::Unanswered { .. }) | Err(_) => {
                     failures += 1;
                     self.stats.parse_errors += 1;
                     connection.errors += 1;
@@ -329,7 +330,7 @@ impl Dissector {
 /// A step that a parser may take with so many bytes.
 fn checked(step: Step, available: usize) -> Result<Step, ParseError> {
     let fine = match step {
-        Step::NeedMore { .. } => true,
+        Step::NeedMore { .. } | Step::Unanswered { .. } => true,
         Step::Skip { used } => used > 0,
         Step::Message { used, .. } => used > 0 && used <= available,
         Step::Part { used, last, .. } => used > 0 || last,

@@ -159,6 +159,12 @@ pub enum Step {
         /// The call, and the message that the bytes belong to.
         of: Part,
     },
+    /// The oldest request with this key that waits for an answer of this side gets none. What was written is added to it. Uses no
+    /// bytes, and is an error where no request waits.
+    Unanswered {
+        /// Which request.
+        key: Key,
+    },
     /// From here on the connection speaks another protocol. What was written is handed on: if it is a response, its fields belong to
     /// the one with this key in the other protocol.
     Switch {
