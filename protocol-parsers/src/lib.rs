@@ -29,6 +29,7 @@ mod url;
 
 pub mod dns;
 pub mod http1;
+pub mod kafka;
 pub mod mysql;
 pub mod redis;
 
