@@ -39,6 +39,8 @@ pub(super) struct Findings {
     /// The text that comes next explains it.
     explained: bool,
     pub(super) acks: Option<i16>,
+    /// The request that this answers has named its topics.
+    pub(super) asked: bool,
     partitions: u32,
     partition: i64,
     offset: Option<i64>,
@@ -70,18 +72,20 @@ impl Findings {
         if !self.ends.is_empty() || !api.is_fetch() {
             self.write_endpoint(api, message);
         }
-        self.write_numbers(message);
+        self.write_partition(message);
+        self.write_count(message);
     }
 
     /// Writes down what a response said. `whole`: everything worth reading was there.
     pub(super) fn write_response(&self, api: &Api, whole: bool, message: &mut MessageWriter<'_>) {
-        if api.is_fetch() {
+        if api.is_fetch() && !self.asked {
             self.write_topics(message);
+            self.write_partition(message);
+        } else if api.is_produce() {
+            self.write_offset(message);
         }
         self.write_endpoint(api, message);
-        if api.is_produce() || api.is_fetch() {
-            self.write_numbers(message);
-        }
+        self.write_count(message);
         if self.error == 0 {
             if whole {
                 message.field(Field::StatusCode, b"0");
@@ -119,13 +123,22 @@ impl Findings {
         });
     }
 
-    fn write_numbers(&self, message: &mut MessageWriter<'_>) {
+    fn write_partition(&self, message: &mut MessageWriter<'_>) {
         if self.partitions == 1 {
             message.attribute_with("messaging.destination.partition.id", |text| push_number(text, self.partition));
-            if let Some(offset) = self.offset {
-                message.attribute_number("messaging.kafka.offset", offset);
-            }
+            self.write_offset(message);
         }
+    }
+
+    fn write_offset(&self, message: &mut MessageWriter<'_>) {
+        if let Some(offset) = self.offset
+            && self.partitions == 1
+        {
+            message.attribute_number("messaging.kafka.offset", offset);
+        }
+    }
+
+    fn write_count(&self, message: &mut MessageWriter<'_>) {
         if self.records > 0 {
             let count = i64::try_from(self.records).unwrap_or(i64::MAX);
             message.attribute_number("messaging.batch.message_count", count);

@@ -181,7 +181,9 @@ impl KafkaParser {
             (shape, length) = (&[], ResponseHeader::LENGTH);
         }
         let begun = begin(api, version, shape, key, length, header.whole);
-        self.lane(Side::Server).findings.clear();
+        let findings = &mut self.lane(Side::Server).findings;
+        findings.clear();
+        findings.asked = message.field_of_request(key, Field::Resource).is_some();
         Ok(self.body(Side::Server, begun, input, message))
     }
 
