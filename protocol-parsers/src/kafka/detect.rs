@@ -18,7 +18,7 @@ pub(super) enum Start {
 /// A connection does not begin with a longer message.
 const LONGEST: u64 = 16 << 20;
 /// With so many bytes there, a message that is not whole is believed or not.
-const ENOUGH: usize = 2048;
+const ENOUGH: usize = 512;
 /// APIs whose answers are told from their fields alone, with the versions tried: ApiVersions, Metadata, Produce, Fetch.
 const ANSWERS: [(u16, u16, u16); 4] = [(18, 0, 4), (3, 0, 13), (0, 0, 12), (1, 4, 18)];
 
@@ -36,31 +36,36 @@ pub(super) fn request(bytes: &[u8]) -> Start {
     };
     let Some(api) = Api::of(header.key) else { return Start::No };
     let named = header.client.is_some_and(|client| !client.is_empty());
-    let whole = bytes.len() as u64 >= header.whole;
     let shape = api.request(header.version);
-    if shape.is_empty() && header.whole > header.length as u64 {
-        // Nothing but the header can be checked: a request of its own, by a client with a name.
-        let alone = bytes.len() as u64 == header.whole && header.version <= api.latest();
-        return if named && alone { Start::Yes } else { Start::No };
-    }
     let body = bytes.get(header.length..).unwrap_or_default();
     let left = header.whole - header.length as u64;
     let mut walk = Walk::new(shape, header.version as u8, api.is_flexible(header.version), left).strictly();
     let mut evidence = Evidence::default();
     let (_, stop) = walk.advance(body, &mut evidence);
+    let there = bytes.len() as u64 >= header.whole;
     match stop {
         _ if evidence.against => Start::No,
+        Stop::Wrong => Start::No,
         // A null or empty client id is found in zeros, too.
-        Stop::End if walk.left() == 0 || shape.is_empty() => match named || evidence.speaks() || is_first(&header) {
-            true => Start::Yes,
-            false => Start::No,
-        },
-        Stop::End if whole && named => Start::Yes,
-        Stop::End | Stop::Wrong => Start::No,
-        Stop::More | Stop::Pass(_) if !named => Start::No,
-        Stop::More | Stop::Pass(_) if bytes.len() < ENOUGH && !evidence.speaks() => Start::Perhaps,
+        Stop::End if walk.left() == 0 && (named || evidence.speaks() || is_first(&header)) => Start::Yes,
+        _ if !named => Start::No,
+        Stop::End if there => {
+            if ends_well(bytes, header.whole) {
+                Start::Yes
+            } else {
+                Start::No
+            }
+        }
+        _ if bytes.len() < ENOUGH && !evidence.speaks() => Start::Perhaps,
         Stop::More | Stop::Pass(_) => Start::Yes,
+        Stop::End => Start::No,
     }
+}
+
+/// Whether a message is all there is, or another one follows it.
+fn ends_well(bytes: &[u8], whole: u64) -> bool {
+    let behind = usize::try_from(whole).ok().and_then(|whole| bytes.get(whole..));
+    behind.is_some_and(|next| RequestHeader::parse(next) != Err(Fault::Wrong))
 }
 
 /// Clients without a name begin with an ApiVersions without fields.

@@ -10,6 +10,9 @@ pub(super) const FAILED: Shape = &[ERROR, REST];
 /// The same behind the time of throttling.
 pub(super) const THROTTLED: Shape = &[INT32, ERROR, REST];
 pub(super) const EXPLAINED: Shape = &[INT32, ERROR, MESSAGE, REST];
+/// Messages that say nothing of what is looked for.
+pub(super) const SKIPPED: Shape = &[REST];
+/// Messages whose form is not known here.
 pub(super) const EMPTY: Shape = &[];
 /// Requests that begin with a group.
 pub(super) const OF_GROUP: Shape = &[GROUP, REST];
@@ -378,3 +381,16 @@ pub(super) const SCRAM_CREDENTIALS: Shape =
 pub(super) const ALTERED_SCRAM_CREDENTIALS: Shape = &[INT32, structs(&[STRING, ERROR, MESSAGE])];
 pub(super) const TRANSACTIONS: Shape = &[INT32, structs(&[ERROR, STRING, STRING, INT32, INT64, INT64, INT16, TOPICS])];
 pub(super) const ENVELOPE: Shape = &[BYTES, ERROR];
+pub(super) const ALTER_LOG_DIRS: Shape = &[structs(&[STRING, TOPICS])];
+pub(super) const DESCRIBE_LOG_DIRS: Shape = &[TOPICS];
+pub(super) const REASSIGN: Shape = &[INT32, INT8.from(1), structs(&[TOPIC, structs(&[INT32, REPLICAS])])];
+pub(super) const LIST_REASSIGNMENTS: Shape = &[INT32, TOPICS];
+pub(super) const DESCRIBE_QUORUM: Shape = &[structs(&[TOPIC, structs(&[INT32])])];
+const VOTERS: Field = structs(&[INT32, UUID.from(2), INT64, INT64.from(1), INT64.from(1)]);
+pub(super) const QUORUM: Shape = &[
+    ERROR,
+    MESSAGE.from(2),
+    structs(&[STRING, structs(&[INT32, ERROR, MESSAGE.from(2), INT32, INT32, INT64, VOTERS, VOTERS])]),
+    REST,
+];
+pub(super) const UPDATED_FEATURES: Shape = &[INT32, ERROR, MESSAGE, structs(&[STRING, ERROR, MESSAGE]).to(1)];
