@@ -56,9 +56,9 @@ pub(super) fn request(bytes: &[u8]) -> Start {
                 Start::No
             }
         }
+        Stop::End => Start::Perhaps,
         _ if bytes.len() < ENOUGH && !evidence.speaks() => Start::Perhaps,
         Stop::More | Stop::Pass(_) => Start::Yes,
-        Stop::End => Start::No,
     }
 }
 
