@@ -76,37 +76,45 @@ fn is_first(header: &RequestHeader<'_>) -> bool {
 /// Whether a segment begins with a response. What it answers is not known, so it has to be one that no other protocol sends.
 pub(super) fn response(bytes: &[u8]) -> Start {
     let header = match ResponseHeader::parse(bytes) {
-        Ok(header) if header.whole <= LONGEST => header,
-        Err(Fault::More) if !bytes.is_empty() && bytes.first() == Some(&0) => return Start::Perhaps,
+        Ok(header) if header.whole <= LONGEST && header.correlation >= 0 => header,
+        Err(Fault::More) if bytes.first() == Some(&0) => return Start::Perhaps,
         _ => return Start::No,
     };
-    let known = ANSWERS.iter().any(|(key, first, last)| {
-        let Some(api) = Api::of(*key) else { return false };
-        (*first..=*last).any(|version| is_answer(bytes, &header, api, version))
-    });
-    match known {
-        true => Start::Yes,
-        // A request may follow, and then this is its neighbour.
-        false if bytes.len() as u64 == header.whole => Start::Perhaps,
-        false => Start::No,
+    let mut answer = Start::No;
+    for (key, first, last) in ANSWERS {
+        let Some(api) = Api::of(key) else { continue };
+        for version in first..=last {
+            match is_answer(bytes, &header, api, version) {
+                Start::Yes => return Start::Yes,
+                Start::Perhaps => answer = Start::Perhaps,
+                Start::No => {}
+            }
+        }
     }
+    let there = bytes.len() as u64;
+    // A request may follow, and then this is its neighbour.
+    let neighbour = there == header.whole || there < header.whole && header.whole <= ENOUGH as u64;
+    if neighbour { Start::Perhaps } else { answer }
 }
 
-fn is_answer(bytes: &[u8], header: &ResponseHeader, api: &'static Api, version: u16) -> bool {
+fn is_answer(bytes: &[u8], header: &ResponseHeader, api: &'static Api, version: u16) -> Start {
     let mut cursor = Cursor(bytes.get(ResponseHeader::LENGTH..).unwrap_or_default());
     if api.has_tags_in_response(version) && cursor.byte() != Ok(0) {
-        return false;
+        return Start::No;
     }
-    let Some(left) = header.whole.checked_sub((bytes.len() - cursor.0.len()) as u64) else { return false };
+    let Some(left) = header.whole.checked_sub((bytes.len() - cursor.0.len()) as u64) else { return Start::No };
     let mut walk = Walk::new(api.response(version), version as u8, api.is_flexible(version), left).strictly();
     let mut evidence = Evidence::default();
     let (_, stop) = walk.advance(cursor.0, &mut evidence);
-    let fits = match stop {
-        Stop::End => walk.left() == 0,
-        Stop::More | Stop::Pass(_) => evidence.batches > 0,
-        Stop::Wrong => false,
-    };
-    fits && !evidence.against && evidence.speaks()
+    if evidence.against || !evidence.speaks() {
+        return Start::No;
+    }
+    match stop {
+        Stop::End if walk.left() == 0 => Start::Yes,
+        Stop::More | Stop::Pass(_) if evidence.batches > 0 => Start::Yes,
+        Stop::More | Stop::Pass(_) => Start::Perhaps,
+        Stop::End | Stop::Wrong => Start::No,
+    }
 }
 
 /// What speaks for and against.

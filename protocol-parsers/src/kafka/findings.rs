@@ -80,11 +80,11 @@ impl Findings {
     pub(super) fn write_response(&self, api: &Api, whole: bool, message: &mut MessageWriter<'_>) {
         if api.is_fetch() && !self.asked {
             self.write_topics(message);
+            self.write_endpoint(api, message);
             self.write_partition(message);
         } else if api.is_produce() {
             self.write_offset(message);
         }
-        self.write_endpoint(api, message);
         self.write_count(message);
         if self.error == 0 {
             if whole {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use super::api::Api;
+use super::detect::{self, Start};
 use super::findings::{Collector, Findings, Names};
 use super::shape::Shape;
 use super::walk::{Stop, Walk};
@@ -154,7 +155,7 @@ impl KafkaParser {
         };
         let key = key_of(header.correlation);
         let asked = message.context_of_request(key);
-        if asked.is_none() && self.tokens {
+        if asked.is_none() && (self.tokens || !self.is_believable(&header, input.bytes)) {
             return self.token(input.bytes);
         }
         message.response(key);
@@ -210,7 +211,7 @@ impl KafkaParser {
             message.one_way();
             message.status(Status::Ok);
         }
-        if unfinished && !bytes.is_empty() {
+        if unfinished && input.more() && !bytes.is_empty() {
             self.lane(from).long = Some(Box::new(Long { walk, of, api, ahead: used, interrupted: false }));
             return Step::Message { used: header, body: Body::Open };
         }
@@ -231,7 +232,7 @@ impl KafkaParser {
         let (used, stop) = self.walk(from, &mut long.walk, long.api, bytes, message);
         let used = long.ahead + used;
         match stop {
-            Stop::Pass(count) => {
+            Stop::Pass(count) if input.more() => {
                 long.walk.pass();
                 long.ahead = 0;
                 self.lane(from).long = Some(long);
@@ -306,6 +307,14 @@ impl KafkaParser {
             Ok(header) if self.last.is_some() && self.is_near(header.correlation) => Resync::At(0),
             Err(Fault::More) => Resync::Perhaps(0),
             _ => Resync::Nowhere,
+        }
+    }
+
+    /// Whether a response to a request that was not seen is one.
+    fn is_believable(&self, header: &ResponseHeader, bytes: &[u8]) -> bool {
+        match self.last {
+            Some(_) => self.is_near(header.correlation),
+            None => detect::response(bytes) != Start::No,
         }
     }
 

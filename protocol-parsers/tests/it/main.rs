@@ -2,6 +2,7 @@
 
 mod dns;
 mod http1;
+mod kafka;
 mod mysql;
 mod redis;
 mod talk;
