@@ -303,10 +303,20 @@ impl KafkaParser {
     }
 
     fn resync_response(&self, input: &[u8]) -> Resync {
-        match ResponseHeader::parse(input) {
-            Ok(header) if self.last.is_some() && self.is_near(header.correlation) => Resync::At(0),
-            Err(Fault::More) => Resync::Perhaps(0),
-            _ => Resync::Nowhere,
+        if self.last.is_none() {
+            return if input.len() < ResponseHeader::LENGTH { Resync::Perhaps(0) } else { Resync::Nowhere };
+        }
+        // At the start of the bytes, or in the middle if it ends where they end.
+        let begins = |at: usize, bytes: &[u8]| {
+            ResponseHeader::parse(bytes).is_ok_and(|header| {
+                let ends = at as u64 + header.whole == input.len() as u64;
+                (at == 0 || ends) && self.is_near(header.correlation)
+            })
+        };
+        match input.windows(ResponseHeader::LENGTH).enumerate().find(|(at, bytes)| begins(*at, bytes)) {
+            Some((at, _)) => Resync::At(at),
+            None if input.len() < ResponseHeader::LENGTH => Resync::Perhaps(0),
+            None => Resync::Nowhere,
         }
     }
 

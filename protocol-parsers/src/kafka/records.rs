@@ -71,8 +71,10 @@ impl Records {
         match self.read(&mut inner, sink) {
             Ok(pass) => {
                 let used = (before - inner.0.len()) as u64;
+                if used + pass > bound {
+                    return Ok(self.give_up());
+                }
                 cursor.bytes(used as usize)?;
-                // What was read is gone already where a place was left behind; never more than there is.
                 self.consume(used + pass);
                 Ok(Pass { count: pass, last: self.set == 0 })
             }
@@ -152,8 +154,9 @@ impl Records {
             return Ok(self.batch);
         }
         let start = cursor.0.len();
-        let length = fitting(cursor.signed()?, self.batch)?;
+        let length = cursor.signed()?;
         let prefix = (start - cursor.0.len()) as u64;
+        let length = fitting(length, self.batch - prefix)?;
         cursor.byte()?;
         cursor.signed()?;
         cursor.signed()?;
