@@ -17,6 +17,8 @@ use crate::{Field, MessageWriter, Status};
 const TOPICS: usize = 128;
 /// Bytes of a name; Kafka allows no longer ones.
 const NAME: usize = 249;
+/// Bytes of room for their names that stay from message to message.
+const KEPT: usize = 1024;
 /// Topics whose id is remembered.
 const IDS: usize = 128;
 /// Records that are searched for the context of a trace.
@@ -29,36 +31,47 @@ pub(super) struct Findings {
     topics: String,
     /// Where each of them ends.
     ends: Vec<u16>,
+    /// The name in the structure being read.
+    name: String,
+    pub(super) told: Told,
+}
+
+/// What fits into numbers.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) acks: Option<i16>,
+    /// The request that this answers has named its topics.
+    pub(super) asked: bool,
+    /// There are more topics than are listed.
     cut: bool,
     /// Some of them are ids.
     unnamed: bool,
-    /// The name in the structure being read.
-    name: String,
     /// The first error.
     error: i16,
     /// The text that comes next explains it.
     explained: bool,
-    pub(super) acks: Option<i16>,
-    /// The request that this answers has named its topics.
-    pub(super) asked: bool,
     partitions: u32,
     partition: i64,
     offset: Option<i64>,
     records: u64,
+    /// Records whose headers were looked at, and whether one had the context of a trace.
     searched: u32,
     traced: bool,
     key_type: i64,
+    /// A group, and a transactional id, were written down.
     grouped: bool,
     transactional: bool,
 }
 
 impl Findings {
     pub(super) fn clear(&mut self) {
-        let Self { mut topics, mut ends, mut name, .. } = core::mem::take(self);
-        topics.clear();
-        ends.clear();
-        name.clear();
-        *self = Self { topics, ends, name, ..Self::default() };
+        self.topics.clear();
+        if self.topics.capacity() > KEPT {
+            self.topics.shrink_to(KEPT);
+        }
+        self.ends.clear();
+        self.name.clear();
+        self.told = Told::default();
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -78,7 +91,7 @@ impl Findings {
 
     /// Writes down what a response said. `whole`: everything worth reading was there.
     pub(super) fn write_response(&self, api: &Api, whole: bool, message: &mut MessageWriter<'_>) {
-        if api.is_fetch() && !self.asked {
+        if api.is_fetch() && !self.told.asked {
             self.write_topics(message);
             self.write_endpoint(api, message);
             self.write_partition(message);
@@ -86,15 +99,15 @@ impl Findings {
             self.write_offset(message);
         }
         self.write_count(message);
-        if self.error == 0 {
+        if self.told.error == 0 {
             if whole {
                 message.field(Field::StatusCode, b"0");
                 message.status(Status::Ok);
             }
             return;
         }
-        message.field_with(Field::StatusCode, |text| push_number(text, self.error.into()));
-        let known = errors::error(self.error);
+        message.field_with(Field::StatusCode, |text| push_number(text, self.told.error.into()));
+        let known = errors::error(self.told.error);
         if let Some((name, _)) = known {
             message.field(Field::Exception, name.as_bytes());
         }
@@ -105,10 +118,10 @@ impl Findings {
         if !self.ends.is_empty() {
             message.field(Field::Resource, self.topics.as_bytes());
         }
-        if self.cut {
+        if self.told.cut {
             message.mark_cut(Field::Resource);
         }
-        if self.unnamed {
+        if self.told.unnamed {
             message.attribute_flag("messaging.kafka.topic_id_unknown", true);
         }
     }
@@ -116,7 +129,7 @@ impl Findings {
     fn write_endpoint(&self, api: &Api, message: &mut MessageWriter<'_>) {
         message.field_with(Field::Endpoint, |text| {
             text.push_str(api.name);
-            if self.ends.len() == 1 && !self.unnamed {
+            if self.ends.len() == 1 && !self.told.unnamed {
                 text.push(' ');
                 text.push_str(&self.topics);
             }
@@ -124,30 +137,30 @@ impl Findings {
     }
 
     fn write_partition(&self, message: &mut MessageWriter<'_>) {
-        if self.partitions == 1 {
-            message.attribute_with("messaging.destination.partition.id", |text| push_number(text, self.partition));
+        if self.told.partitions == 1 {
+            message.attribute_with("messaging.destination.partition.id", |text| push_number(text, self.told.partition));
             self.write_offset(message);
         }
     }
 
     fn write_offset(&self, message: &mut MessageWriter<'_>) {
-        if let Some(offset) = self.offset
-            && self.partitions == 1
+        if let Some(offset) = self.told.offset
+            && self.told.partitions == 1
         {
             message.attribute_number("messaging.kafka.offset", offset);
         }
     }
 
     fn write_count(&self, message: &mut MessageWriter<'_>) {
-        if self.records > 0 {
-            let count = i64::try_from(self.records).unwrap_or(i64::MAX);
+        if self.told.records > 0 {
+            let count = i64::try_from(self.told.records).unwrap_or(i64::MAX);
             message.attribute_number("messaging.batch.message_count", count);
         }
     }
 
     /// Adds a topic, unless it is listed already.
     fn add(&mut self, name: &[u8]) {
-        if self.cut || name.is_empty() {
+        if self.told.cut || name.is_empty() {
             return;
         }
         let listed = self.topics.len();
@@ -160,7 +173,7 @@ impl Findings {
             self.topics.truncate(listed);
         } else if self.ends.len() >= TOPICS {
             self.topics.truncate(listed);
-            self.cut = true;
+            self.told.cut = true;
         } else {
             self.ends.push(u16::try_from(self.topics.len()).unwrap_or(u16::MAX));
         }
@@ -213,7 +226,7 @@ pub(super) struct Collector<'a, 'b> {
 impl Collector<'_, '_> {
     fn group(&mut self, value: &[u8]) {
         // Of several, the first is kept.
-        if !value.is_empty() && !core::mem::replace(&mut self.findings.grouped, true) {
+        if !value.is_empty() && !core::mem::replace(&mut self.findings.told.grouped, true) {
             self.message.attribute("messaging.consumer.group.name", value);
         }
     }
@@ -230,16 +243,16 @@ impl Sink for Collector<'_, '_> {
                 }
             }
             Text::Group => self.group(value),
-            Text::CoordinatorKey if self.findings.key_type == 0 => self.group(value),
+            Text::CoordinatorKey if self.findings.told.key_type == 0 => self.group(value),
             Text::CoordinatorKey => {}
             Text::TransactionalId => {
-                if !value.is_empty() && !core::mem::replace(&mut self.findings.transactional, true) {
+                if !value.is_empty() && !core::mem::replace(&mut self.findings.told.transactional, true) {
                     self.message.attribute("messaging.kafka.transactional_id", value);
                 }
             }
-            Text::ErrorMessage if self.findings.explained && !value.is_empty() => {
+            Text::ErrorMessage if self.findings.told.explained && !value.is_empty() => {
                 self.message.field_with(Field::Exception, |text| {
-                    text.push_str(errors::error(self.findings.error).map_or("", |(name, _)| name));
+                    text.push_str(errors::error(self.findings.told.error).map_or("", |(name, _)| name));
                     text.push_str(": ");
                     push_escaped(text, value, usize::MAX);
                 });
@@ -254,18 +267,18 @@ impl Sink for Collector<'_, '_> {
     fn number(&mut self, what: Number, value: i64) {
         match what {
             Number::Error => {
-                self.findings.explained = self.findings.error == 0 && value != 0;
-                if self.findings.explained {
-                    self.findings.error = value as i16;
+                self.findings.told.explained = self.findings.told.error == 0 && value != 0;
+                if self.findings.told.explained {
+                    self.findings.told.error = value as i16;
                 }
             }
-            Number::Acks => self.findings.acks = Some(value as i16),
+            Number::Acks => self.findings.told.acks = Some(value as i16),
             Number::Partition => {
-                self.findings.partitions = self.findings.partitions.saturating_add(1);
-                self.findings.partition = value;
+                self.findings.told.partitions = self.findings.told.partitions.saturating_add(1);
+                self.findings.told.partition = value;
             }
-            Number::Offset => self.findings.offset = Some(value).filter(|offset| *offset >= 0),
-            Number::KeyType => self.findings.key_type = value,
+            Number::Offset => self.findings.told.offset = Some(value).filter(|offset| *offset >= 0),
+            Number::KeyType => self.findings.told.key_type = value,
             Number::ApiKey => {}
         }
     }
@@ -280,7 +293,7 @@ impl Sink for Collector<'_, '_> {
             match self.names.by_id.get(id) {
                 Some(name) => self.findings.add(name.as_bytes()),
                 None => {
-                    self.findings.unnamed = true;
+                    self.findings.told.unnamed = true;
                     let text = id_text(id);
                     self.findings.add(&text);
                 }
@@ -293,15 +306,15 @@ impl Sink for Collector<'_, '_> {
     }
 
     fn batch(&mut self, records: u32) {
-        self.findings.records += u64::from(records);
+        self.findings.told.records += u64::from(records);
     }
 
     fn wants_records(&self) -> bool {
-        !self.findings.traced && self.findings.searched < RECORDS
+        !self.findings.told.traced && self.findings.told.searched < RECORDS
     }
 
     fn record(&mut self) {
-        self.findings.searched += 1;
+        self.findings.told.searched += 1;
     }
 
     fn wants_header(&self, name: &[u8]) -> bool {
@@ -311,7 +324,7 @@ impl Sink for Collector<'_, '_> {
     fn header(&mut self, name: &[u8], value: &[u8]) {
         if let Some(header) = Header::named(name) {
             trace_context::write(self.message, header, value);
-            self.findings.traced |= self.message.has(Field::TraceId);
+            self.findings.told.traced |= self.message.has(Field::TraceId);
         }
     }
 }
@@ -357,7 +370,7 @@ mod tests {
         for number in 0..1_000 {
             findings.add(alloc::format!("topic-{number}").as_bytes());
         }
-        assert_eq!((findings.ends.len(), findings.cut), (TOPICS, true));
+        assert_eq!((findings.ends.len(), findings.told.cut), (TOPICS, true));
     }
 
     #[test]

@@ -53,13 +53,13 @@ struct Long {
 
 /// A message of which the header was read.
 struct Begun {
-    walk: Walk,
-    key: Key,
     api: &'static Api,
+    version: u16,
+    shape: Shape,
+    key: Key,
+    /// Bytes of the header, and of all.
     header: usize,
     whole: u64,
-    /// Its fields are known.
-    known: bool,
 }
 
 impl Parser for KafkaParser {
@@ -123,13 +123,13 @@ impl KafkaParser {
         message.request(key);
         message.context(u64::from(header.key) | u64::from(header.version) << KEY_BITS);
         message.field(Field::RequestType, api.name.as_bytes());
-        if let Some(client) = header.client {
+        if let Some(client) = header.client.filter(|client| !client.is_empty()) {
             message.field(Field::Domain, client);
         }
         write_id(message, header.correlation);
         message.attribute_number("messaging.kafka.api_version", i64::from(header.version));
         let shape = if cut { &[] } else { api.request(header.version) };
-        let begun = begin(api, header.version, shape, key, header.length, header.whole);
+        let begun = Begun { api, version: header.version, shape, key, header: header.length, whole: header.whole };
         self.lane(Side::Client).findings.clear();
         if cut {
             message.incomplete();
@@ -181,27 +181,30 @@ impl KafkaParser {
         if length as u64 > header.whole {
             (shape, length) = (&[], ResponseHeader::LENGTH);
         }
-        let begun = begin(api, version, shape, key, length, header.whole);
+        let begun = Begun { api, version, shape, key, header: length, whole: header.whole };
         let findings = &mut self.lane(Side::Server).findings;
         findings.clear();
-        findings.asked = message.field_of_request(key, Field::Resource).is_some();
+        findings.told.asked = message.field_of_request(key, Field::Resource).is_some();
         Ok(self.body(Side::Server, begun, input, message))
     }
 
     /// What follows a header.
     fn body(&mut self, from: Side, begun: Begun, input: Input<'_>, message: &mut MessageWriter<'_>) -> Step {
-        let Begun { mut walk, key, api, header, whole, known } = begun;
+        let Begun { api, version, shape, key, header, whole } = begun;
+        let left = whole.saturating_sub(header as u64);
+        let flexible = api.is_flexible(version);
+        let mut walk = Walk::new(shape, u8::try_from(version).unwrap_or(u8::MAX), flexible, left);
         let bytes = input.bytes.get(header..).unwrap_or_default();
         let (used, stop) = self.walk(from, &mut walk, api, bytes, message);
         let there = input.bytes.len() as u64;
         let unfinished = matches!(stop, Stop::More | Stop::Pass(_));
         // What has no answer has to be known at once.
-        let undecided = from == Side::Client && api.is_produce() && self.lane(from).findings.acks.is_none();
+        let undecided = from == Side::Client && api.is_produce() && self.lane(from).findings.told.acks.is_none();
         if unfinished && input.more() && there < whole && (whole <= SHORT || undecided || bytes.is_empty()) {
             let at_least = if whole <= SHORT { whole as usize } else { input.bytes.len() + 1 };
             return Step::NeedMore { at_least };
         }
-        let one_way = from == Side::Client && self.lane(from).findings.acks == Some(0);
+        let one_way = from == Side::Client && self.lane(from).findings.told.acks == Some(0);
         let of = match from {
             Side::Client if one_way => Part::Request(Key::Order),
             Side::Client => Part::Request(key),
@@ -215,6 +218,7 @@ impl KafkaParser {
             self.lane(from).long = Some(Box::new(Long { walk, of, api, ahead: used, interrupted: false }));
             return Step::Message { used: header, body: Body::Open };
         }
+        let known = !shape.is_empty() || left == 0;
         self.finish(from, api, if known { stop } else { Stop::Wrong }, message);
         let used = header + used;
         Step::Message { used, body: Body::Sized(whole.saturating_sub(used as u64)) }
@@ -332,12 +336,6 @@ impl KafkaParser {
     fn is_near(&self, correlation: i32) -> bool {
         self.last.is_none_or(|last| correlation.wrapping_sub(last).unsigned_abs() <= NEAR)
     }
-}
-
-fn begin(api: &'static Api, version: u16, shape: Shape, key: Key, header: usize, whole: u64) -> Begun {
-    let left = whole.saturating_sub(header as u64);
-    let walk = Walk::new(shape, u8::try_from(version).unwrap_or(u8::MAX), api.is_flexible(version), left);
-    Begun { walk, key, api, header, whole, known: !shape.is_empty() || left == 0 }
 }
 
 fn key_of(correlation: i32) -> Key {

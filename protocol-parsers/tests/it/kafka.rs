@@ -453,6 +453,16 @@ fn a_flood_of_requests_without_answers() {
 }
 
 #[test]
+fn clients_without_a_name() {
+    let null = frame(b"\0\x12\0\0\0\0\0\x01\xff\xff");
+    let empty = frame(&cat(&[b"\0\x03\0\x01\0\0\0\x02\0\0", &array(&[text("orders")])]));
+    let calls = Talk::tcp().client(null).client(empty).calls();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert!(!calls.concat().contains("domain"), "{calls:?}");
+    assert!(calls[1].contains("request_type=\"Metadata\" resource=\"orders\""), "{calls:?}");
+}
+
+#[test]
 fn others_that_begin_with_a_length() {
     let others: [&[u8]; 7] = [
         // ZooKeeper: a connect request, and a read.
