@@ -486,3 +486,27 @@ fn others_that_begin_with_a_length() {
         }
     }
 }
+
+#[test]
+fn every_version_is_read_to_its_last_byte() {
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hexadecimal")).collect()
+    };
+    let golden = include_str!("../../testdata/kafka/versions.golden");
+    for line in golden.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<_> = line.split(' ').collect();
+        let [api, version, topics, error, request, response] = fields[..] else { panic!("six fields: {line}") };
+        let (request, response) = (bytes(request), bytes(response));
+        let calls = Talk::tcp().client(&request).server(&response).calls();
+        let situation = format!("{api} version {version}: {calls:?}");
+        assert_eq!(calls.len(), 1, "{situation}");
+        assert!(calls[0].contains(&format!(" bytes {}/{} ", request.len(), response.len())), "{situation}");
+        assert!(calls[0].contains(&format!(" status_code=\"{error}\"")), "{error}: {situation}");
+        assert!(!calls[0].contains("unread") && !calls[0].contains("incomplete"), "{situation}");
+        match topics {
+            "?" => {}
+            "-" => assert!(!calls[0].contains("resource"), "{situation}"),
+            _ => assert!(calls[0].contains(&format!(" resource=\"{topics}\"")), "{topics}: {situation}"),
+        }
+    }
+}
