@@ -119,7 +119,7 @@ fn is_answer(bytes: &[u8], header: &ResponseHeader, api: &'static Api, version: 
 
 /// What speaks for and against.
 #[derive(Debug, Default)]
-struct Evidence {
+pub(super) struct Evidence {
     against: bool,
     topics: u32,
     batches: u32,

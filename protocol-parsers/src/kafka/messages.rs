@@ -243,6 +243,19 @@ pub(super) const CONSUMER_GROUPS: Shape = &[
         INT32,
     ]),
 ];
+pub(super) const SHARE_GROUP_HEARTBEAT: Shape = &[GROUP, STRING, INT32, STRING, values(&[TOPIC])];
+pub(super) const SHARE_FETCH: Shape = &[
+    GROUP,
+    STRING,
+    INT32,
+    INT32,
+    INT32,
+    INT32,
+    INT32.from(1),
+    INT32.from(1),
+    structs(&[TOPIC_ID, structs(&[PARTITION, INT32.to(0), structs(&[INT64, INT64, values(&[INT8])])])]),
+    REST,
+];
 pub(super) const SHARE_FETCHED: Shape = &[
     INT32,
     ERROR,
@@ -394,3 +407,41 @@ pub(super) const QUORUM: Shape = &[
     REST,
 ];
 pub(super) const UPDATED_FEATURES: Shape = &[INT32, ERROR, MESSAGE, structs(&[STRING, ERROR, MESSAGE]).to(1)];
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::Api;
+    use super::super::detect::Evidence;
+    use super::super::walk::{Stop, Walk};
+    use super::super::wire::{RequestHeader, ResponseHeader};
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digit = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hexadecimal");
+        (0..hex.len() / 2).map(digit).collect()
+    }
+
+    #[test]
+    fn every_version_is_read_to_its_last_byte() {
+        let golden = include_str!("../../testdata/kafka/versions.golden");
+        for line in golden.lines().filter(|line| !line.starts_with('#')) {
+            let mut messages = line.rsplit(' ').take(2).map(bytes);
+            let (response, request) = (messages.next().expect("a response"), messages.next().expect("a request"));
+            let header = RequestHeader::parse(&request).expect("a request");
+            let (api, version) = (Api::of(header.key).expect("known"), header.version);
+            let tags = usize::from(api.has_tags_in_response(version));
+            for (shape, message, start) in [
+                (api.request(version), request.as_slice(), header.length),
+                (api.response(version), &response, ResponseHeader::LENGTH + tags),
+            ] {
+                let fields = &message[start..];
+                let mut walk =
+                    Walk::new(shape, version as u8, api.is_flexible(version), fields.len() as u64).strictly();
+                let (_, stop) = walk.advance(fields, &mut Evidence::default());
+                let whole = walk.left() == 0 || matches!(shape.last(), Some(Field { what: What::Rest, .. }));
+                assert!(stop == Stop::End && whole, "{} version {version}: {stop:?}, {} left", api.name, walk.left());
+            }
+        }
+    }
+}
