@@ -9,6 +9,9 @@ pub const LONGEST: u32 = 512 << 20;
 /// No client id is believed to be longer.
 const LONGEST_CLIENT_ID: usize = 1024;
 
+/// No header is believed to have more tagged fields; Kafka has defined none so far.
+const MOST_TAGS: u32 = 16;
+
 /// Why a value could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -97,9 +100,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes over tagged fields (KIP-482).
+    /// Passes over the tagged fields of a header (KIP-482).
     pub fn tags(&mut self) -> Result<(), Fault> {
-        for _ in 0..self.unsigned()? {
+        let count = self.unsigned()?;
+        if count > MOST_TAGS {
+            return Err(Fault::Wrong);
+        }
+        for _ in 0..count {
             self.unsigned()?;
             let size = self.unsigned()?;
             self.bytes(size as usize)?;
