@@ -487,11 +487,40 @@ fn others_that_begin_with_a_length() {
     }
 }
 
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap_or_default()).collect()
+}
+
+/// Plays what stands in a golden file and compares the calls with those that stand there.
+#[test]
+fn what_a_client_and_a_broker_said() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/kafka/librdkafka.golden");
+    let golden = std::fs::read_to_string(path).expect("readable");
+    let mut played = String::new();
+    for conversation in golden.split("\n\n") {
+        let lines = || conversation.lines().filter(|line| !line.starts_with('='));
+        let talk = lines().fold(Talk::tcp(), |talk, line| match line.split_at(2) {
+            ("C ", hex) => talk.client(bytes(hex)),
+            ("S ", hex) => talk.server(bytes(hex)),
+            _ => talk,
+        });
+        let calls = talk.calls();
+        for most in [7, 64, 1460] {
+            assert_eq!(talk.calls_with(Options::default(), most), calls, "in parts of {most} bytes");
+        }
+        played.extend(lines().map(|line| format!("{line}\n")));
+        played.extend(calls.iter().map(|call| format!("= {call}\n")));
+        played.push('\n');
+    }
+    let played = format!("{}\n", played.trim_end());
+    if std::env::var("METAFLOW_BLESS").is_ok_and(|bless| bless == "1") {
+        std::fs::write(path, &played).expect("writable");
+    }
+    assert_eq!(std::fs::read_to_string(path).expect("readable"), played);
+}
+
 #[test]
 fn every_version_is_read_to_its_last_byte() {
-    let bytes = |hex: &str| -> Vec<u8> {
-        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hexadecimal")).collect()
-    };
     let golden = include_str!("../../testdata/kafka/versions.golden");
     for line in golden.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<_> = line.split(' ').collect();
