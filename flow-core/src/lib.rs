@@ -1,1 +1,33 @@
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod clock;
+mod conversations;
+mod decode;
+mod engine;
+mod flow;
+mod hash;
+mod histogram;
+mod key;
+mod limits;
+mod metric;
+mod options;
+mod packet;
+mod reader;
+mod record;
+mod rollup;
+mod shard;
+mod stats;
+mod table;
+mod tcp;
+
+pub use decode::Layer;
+pub use engine::{FlowEngine, Input, Output};
+pub use histogram::Histogram;
+pub use limits::Limits;
+pub use metric::{Metric, MetricKey, MetricValues};
+pub use options::Options;
+pub use packet::{LinkType, Packet};
+pub use record::{CallRecord, Close, Conversation, Counters, Durations, FlowRecord, Sides, Transport};
+pub use shard::Sharder;
+pub use stats::{DropReason, Stats};

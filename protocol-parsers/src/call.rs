@@ -137,6 +137,7 @@ pub(crate) struct Finished {
     pub(crate) protocol: Protocol,
     pub(crate) transport: Transport,
     pub(crate) client: Side,
+    pub(crate) requester: Side,
     pub(crate) kind: CallKind,
     pub(crate) duration: Option<Duration>,
 }
@@ -174,6 +175,12 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn client(&self) -> Side {
         self.0.client
+    }
+
+    /// Which side of the connection, as handed in, sent the request: the client, but for messages that a server begins.
+    #[must_use]
+    pub fn requester(&self) -> Side {
+        self.0.requester
     }
 
     /// Time of the first byte of the request; of the response if only that was seen.

@@ -21,6 +21,8 @@ pub struct Connection {
     pub(crate) confirmed: bool,
     /// Some open request may have lost its answer.
     pub(crate) doubtful: bool,
+    /// Of the last call reported.
+    pub(crate) reported: Option<Protocol>,
 }
 
 /// What is known of the protocol.
@@ -67,15 +69,16 @@ impl Connection {
             errors: 0,
             confirmed: false,
             doubtful: false,
+            reported: None,
         }
     }
 
-    /// The protocol, once it was recognised.
+    /// The protocol, once it was recognised. After it ended, or turned into what cannot be read, the one that calls were reported of.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {
         match &self.state {
             State::Reading { protocol, .. } => Some(*protocol),
-            _ => None,
+            _ => self.reported,
         }
     }
 

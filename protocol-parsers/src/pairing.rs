@@ -103,6 +103,7 @@ impl Dissector {
         bytes: u64,
     ) -> bool {
         let requester = side.other();
+        self.end_lost_response(connection, requester, key);
         self.settle_doubt(connection, requester, key);
         let position = match connection.open.place_for_response(requester, key) {
             Place::At(position) => position,
@@ -258,6 +259,18 @@ impl Dissector {
         connection.doubtful = doubtful;
     }
 
+    /// An answer comes: one before it in the order that is still under way has ended unseen.
+    fn end_lost_response(&mut self, connection: &mut Connection, requester: Side, key: Key) {
+        if key != Key::Order {
+            return;
+        }
+        if let Some(first) = connection.open.find(|other, asked, _| other == key && asked == requester)
+            && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
+        {
+            self.end_half(connection, first, true);
+        }
+    }
+
     /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.
     fn settle_doubt(&mut self, connection: &mut Connection, requester: Side, key: Key) {
         if key != Key::Order || !connection.doubtful {
@@ -295,6 +308,7 @@ impl Dissector {
         let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
         let end = if ends == DurationEnd::Head { record.head_end } else { record.end };
         let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));
+        connection.reported = Some(*protocol);
         let asked = connection.turn(record.requester());
         let mut client = connection.client();
         if asked != client && connection.opening.transport.is_datagram() && !connection.opening.sides_known {
@@ -317,6 +331,7 @@ impl Dissector {
             protocol: record.protocol.unwrap_or(*protocol),
             transport: connection.opening.transport,
             client,
+            requester: asked,
             kind,
             duration,
             record,

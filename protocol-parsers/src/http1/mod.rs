@@ -14,7 +14,7 @@
 //! `user_agent.original`, `client.address` (the first of `X-Forwarded-For`).
 //!
 //! Recognised by a request line with a version or a status line, at the start of a stream or of any segment. A request line without a
-//! version counts when a `Host` line follows it. Not read: message bodies, and what follows CONNECT or an upgrade.
+//! version, or without a target, counts when a `Host` line follows it. Not read: message bodies, and what follows CONNECT or an upgrade.
 
 mod parser;
 pub mod wire;

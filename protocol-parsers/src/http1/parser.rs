@@ -159,13 +159,22 @@ impl Http1Parser {
         let Some(line) = RequestLine::parse(first.trim_ascii_end()) else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
+        if !line.versioned {
+            match wire::recognise(input.bytes) {
+                Start::Request => {}
+                Start::Perhaps if input.more() => return Ok(Head::Cut),
+                _ => return Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
+            }
+        }
         // Looking through the head once is cheaper than through each of its parts.
         let whole = core::str::from_utf8(input.bytes.get(..HEAD_AT_ONCE).unwrap_or(input.bytes)).ok();
         message.request(Key::Order);
         message.text(Field::RequestType, Text::within(whole, line.method));
         let path = line.path();
-        url::write(message, Field::Resource, Text::within(whole, path));
-        message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
+        if !path.is_empty() {
+            url::write(message, Field::Resource, Text::within(whole, path));
+            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
+        }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
         }

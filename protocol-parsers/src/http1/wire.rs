@@ -40,7 +40,7 @@ pub fn recognise(bytes: &[u8]) -> Start {
     }
     match bytes.get(token) {
         None => return if has_lower(bytes) { Start::Neither } else { Start::Perhaps },
-        Some(b' ') if token > 0 => {}
+        Some(b' ' | b'\r' | b'\n') if token > 0 => {}
         Some(_) => return Start::Neither,
     }
     let Some((line, rest)) = split_line(bytes) else {
@@ -96,29 +96,34 @@ pub struct RequestLine<'a> {
     pub method: &'a [u8],
     /// Request target: origin, absolute, authority or asterisk form.
     pub target: &'a [u8],
-    /// Whether a version stands behind it.
+    /// Whether a target and a version stand behind it.
     pub versioned: bool,
 }
 
 impl<'a> RequestLine<'a> {
-    /// Reads a line without its end.
+    /// Reads a line without its end. What stands behind a blank in the target is no part of it.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let end = memchr(b' ', line)?;
-        let (method, rest) = (line.get(..end)?, line.get(end + 1..)?);
+        let end = memchr(b' ', line).unwrap_or(line.len());
+        let (method, rest) = (line.get(..end)?, line.get(end..)?);
         if method.is_empty() || method.len() > 24 || !method.iter().all(|byte| is_token(*byte)) {
             return None;
         }
+        let versioned = rest.len().checked_sub(9).and_then(|at| rest.get(at..)).is_some_and(is_version);
         let rest = rest.trim_ascii();
-        let (target, versioned) = match rest.len().checked_sub(9) {
-            Some(at) if is_version(rest.get(at..)?) => (rest.get(..at)?.trim_ascii_end(), true),
-            _ => (rest, false),
+        let words = memchr(b' ', rest).and_then(|end| Some((rest.get(..end)?, rest.get(end..)?.trim_ascii_start())));
+        let target = match words {
+            Some((target, version)) if versioned || version.starts_with(b"HTTP/") => target,
+            Some(_) => return None,
+            // A version alone is no target.
+            None if rest.starts_with(b"HTTP/") => b"",
+            None => rest,
         };
         // Without an early end the check becomes one of many bytes at a time.
-        let visible = target.iter().fold(true, |all, byte| all & (is_visible(*byte) | (versioned & (*byte == b' '))));
-        let fits = !target.is_empty() && visible;
-        let known = versioned || matches!(target, [b'/', ..]) && method.iter().all(|byte| !byte.is_ascii_lowercase());
-        (fits && known).then_some(Self { method, target, versioned })
+        let visible = target.iter().fold(true, |all, byte| all & is_visible(*byte));
+        let regular = versioned && !target.is_empty();
+        let known = matches!(target, [] | [b'/', ..]) && !has_lower(method);
+        (visible && (regular || known)).then_some(Self { method, target, versioned: regular })
     }
 
     /// Path with query, without scheme and authority.
@@ -277,6 +282,10 @@ mod tests {
             (b"CCM_POST / HTTP/1.1\r\n", Start::Request),
             (b"GET /HTTP/1.1\r\nHost: a\r\n", Start::Request),
             (b"GET /HTTP/1.1\r\n", Start::Perhaps),
+            (b"GET / HTTP/1.\r\nHost: a\r\n", Start::Request),
+            (b"OPTIONS HTTP/1.1\r\nHost: a\r\n", Start::Request),
+            (b"OPTIONS\r\nHost: a\r\n", Start::Request),
+            (b"PING\r\nPING\r\n", Start::Neither),
             (b"GET /key\r\n+OK", Start::Neither),
             (b"GE", Start::Perhaps),
             (b"GET /a", Start::Perhaps),
@@ -301,6 +310,8 @@ mod tests {
         assert_eq!(path(b"GET http://u:p@h:1/a HTTP/1.1"), Some((&b"/a"[..], Some(&b"h:1"[..]))));
         assert_eq!(path(b"GET http://h HTTP/1.0"), Some((&b"/"[..], Some(&b"h"[..]))));
         assert_eq!(path(b"OPTIONS * HTTP/1.1"), Some((&b"*"[..], None)));
+        assert_eq!(path(b"GET /a b HTTP/1.1"), Some((&b"/a"[..], None)));
+        assert_eq!(path(b"OPTIONS HTTP/1.1"), Some((&b""[..], None)));
         assert_eq!(path(b"CONNECT h:443 HTTP/1.1"), Some((&b"h:443"[..], None)));
     }
 

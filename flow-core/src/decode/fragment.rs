@@ -1,0 +1,255 @@
+//! IP datagrams in pieces (RFC 791 §3.2, RFC 8200 §4.5).
+//!
+//! Pieces that overlap end their datagram, in both versions of IP: RFC 5722 for IPv6, and what Linux does for IPv4. A piece that is
+//! exactly one that is there already is dropped alone.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use protocol_parsers::Timestamp;
+
+use super::{Layer, Layers, Region};
+use crate::key::Route;
+use crate::{DropReason, Limits, Packet};
+
+/// What the pieces of one datagram have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Datagram {
+    pub(crate) route: Route,
+    pub(crate) protocol: u8,
+    pub(crate) id: u32,
+}
+
+/// Where a piece belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) datagram: Datagram,
+    pub(crate) offset: u32,
+    pub(crate) more: bool,
+}
+
+/// What becomes of pieces.
+pub(crate) trait Joins {
+    /// Takes a piece; gives the datagram when it is the last one.
+    fn add(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason>;
+}
+
+/// A whole datagram.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(super) route: Route,
+    pub(super) protocol: u8,
+    pub(super) bytes: Vec<u8>,
+    pub(super) frames: u32,
+    pub(super) frame_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    datagram: Datagram,
+    layers: Box<[Layer]>,
+    interface: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Timestamp,
+    /// Sorted by offset, none overlapping.
+    pieces: Vec<(u32, Box<[u8]>)>,
+    /// Bytes of all pieces.
+    held: u32,
+    /// Length of the datagram, once the last piece is there.
+    total: Option<u32>,
+    /// What the first piece carries. Only in IPv6 may later ones name something else.
+    protocol: u8,
+    frames: u32,
+    frame_bytes: u64,
+}
+
+/// Longest payload of an IP packet.
+const LONGEST: u32 = 65_535;
+
+/// All datagrams in pieces.
+#[derive(Debug)]
+pub(crate) struct Fragments {
+    waiting: HashMap<Key, Waiting, ahash::RandomState>,
+    /// By age.
+    order: VecDeque<(Key, Timestamp)>,
+    datagrams: usize,
+    pieces: usize,
+    timeout: Duration,
+    /// The frame being read.
+    time: Timestamp,
+    interface: u32,
+    frame_bytes: u64,
+    frames_waiting: u64,
+    frames_lost: u64,
+}
+
+impl Fragments {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            waiting: HashMap::with_hasher(crate::hash::keyed()),
+            order: VecDeque::new(),
+            datagrams: limits.fragmented_datagrams,
+            pieces: limits.fragments_per_datagram,
+            timeout: limits.fragment_timeout,
+            time: Timestamp::ZERO,
+            interface: 0,
+            frame_bytes: 0,
+            frames_waiting: 0,
+            frames_lost: 0,
+        }
+    }
+
+    /// Frames that wait for others.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.frames_waiting
+    }
+
+    /// Frames that waited and were dropped since this was last asked.
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.frames_lost)
+    }
+
+    /// Drops everything: nothing more will come.
+    pub(crate) fn finish(&mut self) {
+        let frames = self.waiting.drain().map(|(_, waiting)| waiting.frames).sum();
+        self.order.clear();
+        self.count_lost(frames);
+    }
+
+    /// The frame whose pieces are added next.
+    pub(super) fn frame(&mut self, packet: &Packet<'_>) {
+        self.time = self.time.max(packet.time);
+        self.interface = packet.interface;
+        self.frame_bytes = u64::from(packet.original_len);
+    }
+
+    /// So many frames that waited will not be joined.
+    pub(super) fn count_lost(&mut self, frames: u32) {
+        self.frames_waiting = self.frames_waiting.saturating_sub(u64::from(frames));
+        self.frames_lost += u64::from(frames);
+    }
+
+    /// Adds a piece; gives the datagram when it is the last one.
+    fn join(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason> {
+        self.expire();
+        let Piece { mut datagram, offset, more } = piece;
+        let end = offset + payload.len;
+        let fits =
+            payload.missing() == 0 && payload.len > 0 && end <= LONGEST && (!more || payload.len.is_multiple_of(8));
+        if !fits {
+            return Err(DropReason::Fragment);
+        }
+        let protocol = datagram.protocol;
+        if matches!(datagram.route, Route::V6 { .. }) {
+            datagram.protocol = 0;
+        }
+        let layers = layers.as_slice().iter().filter_map(|layer| layer.in_key(true)).collect();
+        let key = Key { datagram, layers, interface: self.interface };
+        if !self.waiting.contains_key(&key) {
+            self.make_room();
+            self.order.push_back((key.clone(), self.time));
+        }
+        let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting::new(self.time, protocol));
+        let added = waiting.add(offset, end, more, payload.bytes, self.pieces);
+        if let Err(refused) = added {
+            if refused == Refused::Datagram {
+                let frames = waiting.frames;
+                self.waiting.remove(&key);
+                self.count_lost(frames);
+            }
+            return Err(DropReason::Fragment);
+        }
+        if offset == 0 {
+            waiting.protocol = protocol;
+        }
+        waiting.frames += 1;
+        waiting.frame_bytes += self.frame_bytes;
+        if waiting.total != Some(waiting.held) {
+            self.frames_waiting += 1;
+            return Ok(None);
+        }
+        let Some(whole) = self.waiting.remove(&key) else { return Ok(None) };
+        self.frames_waiting = self.frames_waiting.saturating_sub(u64::from(whole.frames) - 1);
+        Ok(Some(Joined {
+            route: datagram.route,
+            protocol: whole.protocol,
+            bytes: whole.pieces.into_iter().flat_map(|(_, bytes)| bytes.into_vec()).collect(),
+            frames: whole.frames,
+            frame_bytes: whole.frame_bytes,
+        }))
+    }
+
+    fn expire(&mut self) {
+        while let Some((_, since)) = self.order.front() {
+            if self.time.since(*since) < self.timeout && self.order.len() <= 2 * self.datagrams {
+                break;
+            }
+            self.drop_oldest();
+        }
+    }
+
+    fn make_room(&mut self) {
+        while self.waiting.len() >= self.datagrams && !self.order.is_empty() {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((key, since)) = self.order.pop_front() else { return };
+        // A later datagram may have taken the place of the one meant.
+        if self.waiting.get(&key).is_some_and(|waiting| waiting.since == since)
+            && let Some(waiting) = self.waiting.remove(&key)
+        {
+            self.count_lost(waiting.frames);
+        }
+    }
+}
+
+impl Joins for Fragments {
+    fn add(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason> {
+        self.join(layers, piece, payload)
+    }
+}
+
+/// What a piece spoils.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// Only itself.
+    Piece,
+    /// The whole datagram.
+    Datagram,
+}
+
+impl Waiting {
+    fn new(since: Timestamp, protocol: u8) -> Self {
+        Self { since, pieces: Vec::new(), held: 0, total: None, protocol, frames: 0, frame_bytes: 0 }
+    }
+
+    fn add(&mut self, offset: u32, end: u32, more: bool, bytes: &[u8], most: usize) -> Result<(), Refused> {
+        let place = self.pieces.partition_point(|(start, _)| *start < offset);
+        if self.pieces.get(place).is_some_and(|(start, piece)| *start == offset && piece.len() == bytes.len()) {
+            return Err(Refused::Piece);
+        }
+        let overlaps_next = self.pieces.get(place).is_some_and(|(start, _)| *start < end);
+        let before = place.checked_sub(1).and_then(|place| self.pieces.get(place));
+        let overlaps_before = before.is_some_and(|(start, piece)| start + piece.len() as u32 > offset);
+        let last_end = self.pieces.last().map_or(0, |(start, piece)| start + piece.len() as u32);
+        let contradicts = match self.total {
+            Some(total) => end > total || (!more && end != total),
+            None => !more && last_end > end,
+        };
+        if overlaps_next || overlaps_before || contradicts || self.pieces.len() >= most {
+            return Err(Refused::Datagram);
+        }
+        if !more {
+            self.total = Some(end);
+        }
+        self.held += bytes.len() as u32;
+        self.pieces.insert(place, (offset, bytes.into()));
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! TCP, UDP and ICMP headers.
+
+use super::{Region, View};
+use crate::DropReason;
+use crate::key::{Route, Tuple};
+
+/// The header of a conversation's packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Header {
+    Tcp(TcpHeader),
+    Udp,
+    Icmp,
+}
+
+/// What is needed of a TCP header (RFC 9293 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TcpHeader {
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: Flags,
+    pub(crate) window: u16,
+}
+
+/// The flags of a TCP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags(pub(crate) u8);
+
+impl Flags {
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    const ACK: u8 = 16;
+
+    pub(crate) fn fin(self) -> bool {
+        self.0 & Self::FIN != 0
+    }
+
+    /// With or without ACK.
+    pub(crate) fn syn(self) -> bool {
+        self.0 & Self::SYN != 0
+    }
+
+    pub(crate) fn rst(self) -> bool {
+        self.0 & Self::RST != 0
+    }
+
+    pub(crate) fn ack(self) -> bool {
+        self.0 & Self::ACK != 0
+    }
+}
+
+const TCP_HEADER: usize = 20;
+const UDP_HEADER: u32 = 8;
+const ICMP: u8 = 1;
+const ICMP_V6: u8 = 58;
+
+/// Reads the transport header.
+pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
+    let short = || if region.missing() > 0 { DropReason::CutShort } else { DropReason::Malformed };
+    let [from_port, to_port] = [0, 2].map(|at| region.u16(at));
+    let (protocol, from_port, to_port, header, payload) = match protocol {
+        Tuple::TCP => {
+            let fixed: [u8; TCP_HEADER] = region.array(0).ok_or_else(short)?;
+            let word =
+                |at: usize| fixed.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+            let [_, _, _, _, _, _, _, _, _, _, _, _, offset, flags, high, low, ..] = fixed;
+            let length = usize::from(offset >> 4) * 4;
+            if length < TCP_HEADER || length as u32 > region.len {
+                return Err(DropReason::Malformed);
+            }
+            let header = TcpHeader {
+                seq: word(4).unwrap_or_default(),
+                ack: word(8).unwrap_or_default(),
+                flags: Flags(flags),
+                window: u16::from_be_bytes([high, low]),
+            };
+            (Tuple::TCP, from_port, to_port, Header::Tcp(header), region.behind(length as u32))
+        }
+        Tuple::UDP => {
+            let length = match u32::from(region.u16(4).ok_or_else(short)?) {
+                // A jumbogram (RFC 2675 §4).
+                0 => region.len,
+                length if length < UDP_HEADER => return Err(DropReason::Malformed),
+                length => length.min(region.len),
+            };
+            let payload = Region::new(region.bytes, length).behind(UDP_HEADER);
+            (Tuple::UDP, from_port, to_port, Header::Udp, payload)
+        }
+        ICMP | ICMP_V6 => {
+            let kind = region.u8(0).ok_or_else(short)?;
+            let is_echo = matches!((protocol, kind), (ICMP, 0 | 8) | (ICMP_V6, 128 | 129));
+            let id = if is_echo { region.u16(4).ok_or_else(short)? } else { 0 };
+            (Tuple::ICMP, Some(id), Some(id), Header::Icmp, region.behind(8))
+        }
+        _ => return Err(DropReason::Transport),
+    };
+    let (from_port, to_port) = from_port.zip(to_port).ok_or_else(short)?;
+    let (tuple, from) = Tuple::of(route, protocol, from_port, to_port);
+    Ok(View { tuple, from, header, payload, frames: 0, frame_bytes: 0 })
+}

@@ -1,0 +1,10 @@
+//! Hashing of what senders choose.
+
+use std::hash::BuildHasher;
+
+/// A hash function with keys of the operating system's randomness: nobody outside can choose addresses that collide.
+pub(crate) fn keyed() -> ahash::RandomState {
+    let random = std::hash::RandomState::new();
+    let [a, b, c, d] = std::array::from_fn(|position| random.hash_one(position));
+    ahash::RandomState::with_seeds(a, b, c, d)
+}

@@ -1,0 +1,150 @@
+//! Which packets belong together: both directions of one conversation have the same key.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// One of the two ends of a conversation as the key orders them: by address, then by port. Says nothing about roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum End {
+    Low,
+    High,
+}
+
+impl End {
+    pub(crate) const BOTH: [Self; 2] = [Self::Low, Self::High];
+
+    #[inline(always)]
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+
+    /// `Low` for false.
+    #[inline(always)]
+    pub(crate) const fn from_bit(high: bool) -> Self {
+        if high { Self::High } else { Self::Low }
+    }
+}
+
+impl<T> std::ops::Index<End> for [T; 2] {
+    type Output = T;
+
+    #[inline(always)]
+    fn index(&self, end: End) -> &T {
+        let [low, high] = self;
+        match end {
+            End::Low => low,
+            End::High => high,
+        }
+    }
+}
+
+impl<T> std::ops::IndexMut<End> for [T; 2] {
+    #[inline(always)]
+    fn index_mut(&mut self, end: End) -> &mut T {
+        let [low, high] = self;
+        match end {
+            End::Low => low,
+            End::High => high,
+        }
+    }
+}
+
+/// The addresses of a conversation, in the order of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Hosts {
+    V4([u32; 2]),
+    V6([[u64; 2]; 2]),
+}
+
+/// What both directions of a conversation have in common, without where it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) hosts: Hosts,
+    /// For ICMP the identifier of an echo, on both ends.
+    pub(crate) ports: [u16; 2],
+    /// IP protocol number. Both versions of ICMP count as [`Tuple::ICMP`].
+    pub(crate) protocol: u8,
+}
+
+/// The addresses of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Route {
+    V4 { from: u32, to: u32 },
+    V6 { from: [u64; 2], to: [u64; 2] },
+}
+
+impl Route {
+    /// Both addresses, the same for both directions.
+    pub(crate) fn hosts(self) -> Hosts {
+        match self {
+            Self::V4 { from, to } => Hosts::V4([from.min(to), from.max(to)]),
+            Self::V6 { from, to } => Hosts::V6([from.min(to), from.max(to)]),
+        }
+    }
+}
+
+impl Tuple {
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+
+    /// The tuple of a packet, and which end sent it.
+    #[inline(always)]
+    pub(crate) fn of(route: Route, protocol: u8, from_port: u16, to_port: u16) -> (Self, End) {
+        match route {
+            Route::V4 { from, to } => {
+                let high = (from, from_port) > (to, to_port);
+                let hosts = Hosts::V4(if high { [to, from] } else { [from, to] });
+                (Self { hosts, ports: ordered(high, from_port, to_port), protocol }, End::from_bit(high))
+            }
+            Route::V6 { from, to } => {
+                let high = (from, from_port) > (to, to_port);
+                let hosts = Hosts::V6(if high { [to, from] } else { [from, to] });
+                (Self { hosts, ports: ordered(high, from_port, to_port), protocol }, End::from_bit(high))
+            }
+        }
+    }
+
+    pub(crate) fn address(&self, end: End) -> SocketAddr {
+        let host = match self.hosts {
+            Hosts::V4(hosts) => IpAddr::V4(Ipv4Addr::from_bits(hosts[end])),
+            Hosts::V6(hosts) => {
+                let [upper, lower] = hosts[end];
+                IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)))
+            }
+        };
+        SocketAddr::new(host, self.ports[end])
+    }
+}
+
+#[inline(always)]
+fn ordered(swap: bool, first: u16, second: u16) -> [u16; 2] {
+    if swap { [second, first] } else { [first, second] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_directions_have_the_same_tuple_and_opposite_ends() {
+        let there = Tuple::of(Route::V4 { from: 1, to: 2 }, 6, 50_000, 80);
+        let back = Tuple::of(Route::V4 { from: 2, to: 1 }, 6, 80, 50_000);
+        assert_eq!((there.0, there.1), (back.0, back.1.other()));
+        let there = Tuple::of(Route::V6 { from: [1, 1], to: [1, 1] }, 17, 2, 1);
+        let back = Tuple::of(Route::V6 { from: [1, 1], to: [1, 1] }, 17, 1, 2);
+        assert_eq!((there.0, there.1), (back.0, back.1.other()));
+        assert_eq!(there.0.address(there.1).to_string(), "[::1:0:0:0:1]:2");
+    }
+
+    #[test]
+    fn an_ipv4_address_is_not_its_image_in_ipv6() {
+        let (four, _) = Tuple::of(Route::V4 { from: 0x0a00_0001, to: 0x0a00_0002 }, 6, 1, 2);
+        let mapped = |host: u64| [0, 0xffff_0000_0000 | host];
+        let (six, _) = Tuple::of(Route::V6 { from: mapped(0x0a00_0001), to: mapped(0x0a00_0002) }, 6, 1, 2);
+        assert_ne!(four, six);
+    }
+}

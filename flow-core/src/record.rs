@@ -1,0 +1,248 @@
+//! What comes out. Names and meanings are those of the records the agent prints.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use protocol_parsers::{Call, Protocol, Side, Timestamp};
+
+use crate::Layer;
+
+/// How a conversation's bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// TCP (RFC 9293).
+    Tcp,
+    /// UDP (RFC 768).
+    Udp,
+    /// ICMP (RFC 792) and ICMPv6 (RFC 4443). Both ports of a conversation are the identifier of an echo, or 0.
+    Icmp,
+}
+
+impl Transport {
+    /// The name used in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+        }
+    }
+}
+
+/// One value for each side of a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sides<T> {
+    /// Of the client.
+    pub client: T,
+    /// Of the server.
+    pub server: T,
+}
+
+impl<T: Copy> Sides<T> {
+    /// The value of `side`.
+    #[must_use]
+    pub fn of(&self, side: Side) -> T {
+        match side {
+            Side::Client => self.client,
+            Side::Server => self.server,
+        }
+    }
+}
+
+/// Count, sum and longest of some durations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// How many.
+    pub count: u64,
+    /// Their sum, in nanoseconds.
+    pub sum_ns: u64,
+    /// The longest, in nanoseconds.
+    pub max_ns: u64,
+}
+
+impl Durations {
+    /// Adds one.
+    pub fn add(&mut self, duration: Duration) {
+        let nanos = nanos(duration);
+        self.count += 1;
+        self.sum_ns = self.sum_ns.saturating_add(nanos);
+        self.max_ns = self.max_ns.max(nanos);
+    }
+
+    /// Adds those of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How a conversation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Close {
+    /// Both sides closed (FIN).
+    Finished,
+    /// The client reset it.
+    ClientReset,
+    /// The server reset it after it was open.
+    ServerReset,
+    /// The server closed, the client never did.
+    ClientHalfClose,
+    /// The client closed, the server never did.
+    ServerHalfClose,
+    /// Nothing was sent for the time of [`Limits`](crate::Limits).
+    IdleTimeout,
+    /// Only SYNs of the client were seen.
+    SynUnanswered,
+    /// The server's SYN-ACK was never acknowledged.
+    SynAckUnanswered,
+    /// The server answered the SYN with a reset.
+    Refused,
+    /// The client opened a new connection between the same ports.
+    PortReused,
+    /// It was open when the capture ended.
+    StillOpen,
+    /// It made room for others: see [`Limits::flows`](crate::Limits::flows).
+    Evicted,
+}
+
+impl Close {
+    /// The name used in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::ClientReset => "client_reset",
+            Self::ServerReset => "server_reset",
+            Self::ClientHalfClose => "client_half_close",
+            Self::ServerHalfClose => "server_half_close",
+            Self::IdleTimeout => "idle_timeout",
+            Self::SynUnanswered => "syn_unanswered",
+            Self::SynAckUnanswered => "syn_ack_unanswered",
+            Self::Refused => "refused",
+            Self::PortReused => "port_reused",
+            Self::StillOpen => "still_open",
+            Self::Evicted => "evicted",
+        }
+    }
+
+    /// Whether the conversation did not come to its end as its sides wanted: refused, reset or never answered.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::ClientReset | Self::ServerReset | Self::SynUnanswered | Self::SynAckUnanswered | Self::Refused
+        )
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Who talks to whom, and where it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Number of the conversation, unique in its engine.
+    pub flow_id: u64,
+    /// How its bytes travel.
+    pub transport: Transport,
+    /// Who opened it.
+    pub client: SocketAddr,
+    /// The other side.
+    pub server: SocketAddr,
+    /// The interface that saw it, as the caller numbers them.
+    pub interface: u32,
+}
+
+/// What is counted of a conversation. Everything adds up over pieces of a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets.
+    pub packets: Sides<u64>,
+    /// Frame bytes on the wire, also when not captured.
+    pub bytes: Sides<u64>,
+    /// Transport payload on the wire, retransmissions included.
+    pub payload_bytes: Sides<u64>,
+    /// SYNs. Of the server too where both open at once.
+    pub syn: Sides<u64>,
+    /// SYN-ACKs. Of the client too where both open at once.
+    pub syn_ack: Sides<u64>,
+    /// FINs of both.
+    pub fin: u64,
+    /// Resets.
+    pub rst: Sides<u64>,
+    /// Segments whose sequence numbers had all been seen: SYN, SYN-ACK, FIN and data; no keep-alives, no window probes.
+    pub retransmissions: Sides<u64>,
+    /// Segments that filled a hole before data seen earlier.
+    pub out_of_order: Sides<u64>,
+    /// Packets that closed the sender's receive window.
+    pub zero_windows: Sides<u64>,
+    /// System response: a client's data → the server's bare ACK of all of it.
+    pub srt: Durations,
+    /// Application response: the request's last segment → the response's first.
+    pub art: Durations,
+}
+
+/// One transport conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// Who and where.
+    pub conversation: Conversation,
+    /// First packet.
+    pub start: Timestamp,
+    /// Last packet.
+    pub end: Timestamp,
+    /// What was counted.
+    pub counters: Counters,
+    /// How it ended; `None` for a piece of a conversation that goes on.
+    pub close: Option<Close>,
+    /// 0 for the first piece of a conversation, then 1, 2, …
+    pub piece: u32,
+    /// Handshake: first SYN → ACK of the SYN-ACK.
+    pub rtt: Option<Duration>,
+    /// Handshake: first SYN-ACK → ACK of it.
+    pub rtt_client: Option<Duration>,
+    /// Handshake: first SYN → first SYN-ACK.
+    pub rtt_server: Option<Duration>,
+    /// Tags and tunnel headers that were taken off, outermost first.
+    pub layers: Box<[Layer]>,
+    /// The application protocol recognised in it.
+    pub protocol: Option<Protocol>,
+}
+
+impl FlowRecord {
+    /// VLAN identifiers, outermost first.
+    pub fn vlans(&self) -> impl Iterator<Item = u16> {
+        self.layers.iter().filter_map(|layer| if let Layer::Vlan(id) = layer { Some(*id) } else { None })
+    }
+
+    /// Tunnel headers, outermost first.
+    pub fn tunnels(&self) -> impl Iterator<Item = Layer> {
+        self.layers.iter().copied().filter(|layer| !matches!(layer, Layer::Vlan(_)))
+    }
+}
+
+/// One request with its answer. Valid until the next call of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct CallRecord<'a> {
+    /// What the parser read.
+    pub call: Call<'a>,
+    /// Number of the call, unique in its engine.
+    pub id: u64,
+    /// The conversation, its client being the one who asked.
+    pub conversation: Conversation,
+    /// TCP sequence number of the request's first byte.
+    pub tcp_seq_request: Option<u32>,
+    /// TCP sequence number of the answer's first byte.
+    pub tcp_seq_response: Option<u32>,
+}

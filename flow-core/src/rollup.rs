@@ -1,0 +1,177 @@
+//! Calls and transport counters → rows of metrics.
+
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use protocol_parsers::{Status, Timestamp};
+
+use crate::metric::{Metric, MetricKey, MetricValues};
+use crate::record::{CallRecord, Counters, Durations, Sides};
+
+/// The lengths of the windows.
+const WINDOWS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// The rows of the running second and the running minute.
+pub(crate) struct Rollup {
+    windows: [Window; 2],
+    random: ahash::RandomState,
+    most_rows: usize,
+    pub(crate) folded: u64,
+    pub(crate) dropped: u64,
+}
+
+struct Window {
+    length: Duration,
+    start: Timestamp,
+    rows: Vec<(u64, MetricKey, MetricValues)>,
+    index: HashTable<usize>,
+}
+
+impl Rollup {
+    pub(crate) fn new(most_rows: usize) -> Self {
+        let windows =
+            WINDOWS.map(|length| Window { length, start: Timestamp::ZERO, rows: Vec::new(), index: HashTable::new() });
+        Self { windows, random: crate::hash::keyed(), most_rows, folded: 0, dropped: 0 }
+    }
+
+    /// Whether the running second is over at this time.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.windows.iter().any(|window| window.start != start_of(now, window.length))
+    }
+
+    /// When the running second is over, if it has rows.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.windows.iter().filter(|window| !window.rows.is_empty()).map(|window| window.start + window.length).min()
+    }
+
+    /// Goes on to this time; hands out the rows of the windows that are over.
+    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut impl FnMut(Metric)) {
+        for window in &mut self.windows {
+            let start = start_of(now, window.length);
+            if start != window.start {
+                window.flush(hand_out);
+                window.start = start;
+            }
+        }
+    }
+
+    /// Hands out everything.
+    pub(crate) fn finish(&mut self, hand_out: &mut impl FnMut(Metric)) {
+        for window in &mut self.windows {
+            window.flush(hand_out);
+        }
+    }
+
+    /// Counts a call.
+    pub(crate) fn add_call(&mut self, record: &CallRecord<'_>) {
+        let call = &record.call;
+        let text = |text: Option<&str>| text.map(Box::from);
+        let conversation = &record.conversation;
+        let key = MetricKey {
+            transport: conversation.transport,
+            client: conversation.client.ip(),
+            server: conversation.server.ip(),
+            server_port: conversation.server.port(),
+            interface: conversation.interface,
+            protocol: Some(call.protocol()),
+            request_type: text(call.request_type()),
+            domain: text(call.domain()),
+            endpoint: text(call.endpoint()),
+        };
+        self.add(key, |values| {
+            values.requests += 1;
+            match call.status() {
+                Status::ClientError => values.client_errors += 1,
+                Status::ServerError => values.server_errors += 1,
+                Status::Timeout => values.timeouts += 1,
+                Status::Ok | Status::Unknown => {}
+            }
+            if let Some(duration) = call.duration() {
+                values.durations.add(duration);
+                values.latency.add(duration);
+            }
+            values.request_bytes += call.request_bytes();
+            values.response_bytes += call.response_bytes();
+        });
+    }
+
+    /// Changes the row of this key in every window. A key that finds no room is counted without what makes it special.
+    pub(crate) fn add(&mut self, key: MetricKey, change: impl Fn(&mut MetricValues)) {
+        let hash = self.random.hash_one(&key);
+        for window in &mut self.windows {
+            if let Some(values) = window.row(hash, &key, self.most_rows, &self.random) {
+                change(values);
+                continue;
+            }
+            let folded = MetricKey { request_type: None, domain: None, endpoint: None, ..key.clone() };
+            match window.row(self.random.hash_one(&folded), &folded, 2 * self.most_rows, &self.random) {
+                Some(values) => {
+                    self.folded += 1;
+                    change(values);
+                }
+                None => self.dropped += 1,
+            }
+        }
+    }
+}
+
+impl Window {
+    fn row(
+        &mut self,
+        hash: u64,
+        key: &MetricKey,
+        most: usize,
+        random: &ahash::RandomState,
+    ) -> Option<&mut MetricValues> {
+        let rows = &self.rows;
+        let found =
+            self.index.find(hash, |row| rows.get(*row).is_some_and(|(other, row, _)| *other == hash && row == key));
+        let place = match found {
+            Some(place) => *place,
+            None if self.rows.len() >= most => return None,
+            None => {
+                let place = self.rows.len();
+                self.rows.push((hash, key.clone(), MetricValues::default()));
+                let rows = &self.rows;
+                let hash_of = |row: &usize| rows.get(*row).map_or_else(|| random.hash_one(0), |(hash, ..)| *hash);
+                self.index.insert_unique(hash, place, hash_of);
+                place
+            }
+        };
+        self.rows.get_mut(place).map(|(_, _, values)| values)
+    }
+
+    fn flush(&mut self, hand_out: &mut impl FnMut(Metric)) {
+        self.index.clear();
+        for (_, key, values) in self.rows.drain(..) {
+            hand_out(Metric { start: self.start, window: self.length, key, values });
+        }
+    }
+}
+
+fn start_of(time: Timestamp, length: Duration) -> Timestamp {
+    let length = crate::record::nanos(length);
+    Timestamp::from_nanos(time.as_nanos() / length * length)
+}
+
+impl Counters {
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        let add = |sum: &mut Sides<u64>, more: Sides<u64>| {
+            sum.client += more.client;
+            sum.server += more.server;
+        };
+        add(&mut self.packets, other.packets);
+        add(&mut self.bytes, other.bytes);
+        add(&mut self.payload_bytes, other.payload_bytes);
+        add(&mut self.syn, other.syn);
+        add(&mut self.syn_ack, other.syn_ack);
+        self.fin += other.fin;
+        add(&mut self.rst, other.rst);
+        add(&mut self.retransmissions, other.retransmissions);
+        add(&mut self.out_of_order, other.out_of_order);
+        add(&mut self.zero_windows, other.zero_windows);
+        Durations::merge(&mut self.srt, &other.srt);
+        Durations::merge(&mut self.art, &other.art);
+    }
+}
