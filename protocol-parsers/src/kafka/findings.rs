@@ -89,8 +89,8 @@ impl Findings {
         self.write_count(message);
     }
 
-    /// Writes down what a response said. `whole`: everything worth reading was there.
-    pub(super) fn write_response(&self, api: &Api, whole: bool, message: &mut MessageWriter<'_>) {
+    /// Writes down what a response said. `known`: every error code was there.
+    pub(super) fn write_response(&self, api: &Api, known: bool, message: &mut MessageWriter<'_>) {
         if api.is_fetch() && !self.told.asked {
             self.write_topics(message);
             self.write_endpoint(api, message);
@@ -100,18 +100,18 @@ impl Findings {
         }
         self.write_count(message);
         if self.told.error == 0 {
-            if whole {
+            if known {
                 message.field(Field::StatusCode, b"0");
                 message.status(Status::Ok);
             }
             return;
         }
         message.field_with(Field::StatusCode, |text| push_number(text, self.told.error.into()));
-        let known = errors::error(self.told.error);
-        if let Some((name, _)) = known {
+        let meaning = errors::error(self.told.error);
+        if let Some((name, _)) = meaning {
             message.field(Field::Exception, name.as_bytes());
         }
-        message.status(known.map_or(Status::ServerError, |(_, status)| status));
+        message.status(meaning.map_or(Status::ServerError, |(_, status)| status));
     }
 
     fn write_topics(&self, message: &mut MessageWriter<'_>) {

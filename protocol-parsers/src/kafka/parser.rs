@@ -219,7 +219,7 @@ impl KafkaParser {
             return Step::Message { used: header, body: Body::Open };
         }
         let known = !shape.is_empty() || left == 0;
-        self.finish(from, api, if known { stop } else { Stop::Wrong }, message);
+        self.finish(from, api, &walk, if known { stop } else { Stop::Wrong }, message);
         let used = header + used;
         Step::Message { used, body: Body::Sized(whole.saturating_sub(used as u64)) }
     }
@@ -229,7 +229,7 @@ impl KafkaParser {
     fn go_on(&mut self, from: Side, mut long: Box<Long>, input: Input<'_>, message: &mut MessageWriter<'_>) -> Step {
         let of = long.of;
         if long.interrupted {
-            self.finish(from, long.api, Stop::More, message);
+            self.finish(from, long.api, &long.walk, Stop::More, message);
             return Step::Part { used: 0, of, last: true };
         }
         let bytes = input.bytes.get(long.ahead..).unwrap_or_default();
@@ -252,7 +252,7 @@ impl KafkaParser {
                 }
             }
             _ => {
-                self.finish(from, long.api, stop, message);
+                self.finish(from, long.api, &long.walk, stop, message);
                 Step::Part { used: used as u64 + long.walk.left(), of, last: true }
             }
         }
@@ -275,7 +275,7 @@ impl KafkaParser {
     }
 
     /// Nothing more is read of a message.
-    fn finish(&mut self, from: Side, api: &Api, stop: Stop, message: &mut MessageWriter<'_>) {
+    fn finish(&mut self, from: Side, api: &Api, walk: &Walk, stop: Stop, message: &mut MessageWriter<'_>) {
         match stop {
             Stop::End => {}
             Stop::Wrong => message.attribute_flag("messaging.kafka.unread", true),
@@ -284,7 +284,11 @@ impl KafkaParser {
         let findings = &self.lane(from).findings;
         match from {
             Side::Client => findings.write_request(api, message),
-            Side::Server => findings.write_response(api, stop == Stop::End, message),
+            Side::Server => {
+                // With every error code read, the answer is known, whatever else is missing.
+                let known = stop == Stop::End || stop != Stop::Wrong && !walk.has_errors_ahead();
+                findings.write_response(api, known, message);
+            }
         }
     }
 

@@ -96,16 +96,26 @@ impl Field {
         self.first <= version && version <= self.last
     }
 
-    /// Whether a sink would like to hear of it.
-    pub(super) fn is_wanted(&self, version: u8) -> bool {
+    /// Whether `test` holds for it or for a field within it.
+    pub(super) fn has(&self, version: u8, test: fn(What) -> bool) -> bool {
         self.is_in(version)
             && match self.what {
-                What::Fixed(_) | What::String | What::Bytes | What::Rest => false,
-                What::Text(_) | What::Number(_) | What::TopicId | What::Records => true,
                 What::Structs(shape) | What::Values(shape) | What::Struct(shape) => {
-                    shape.iter().any(|field| field.is_wanted(version))
+                    shape.iter().any(|field| field.has(version, test))
                 }
+                what => test(what),
             }
+    }
+}
+
+impl What {
+    /// Whether a sink hears of it.
+    pub(super) const fn is_told(self) -> bool {
+        matches!(self, Self::Text(_) | Self::Number(_) | Self::TopicId | Self::Records)
+    }
+
+    pub(super) const fn is_error(self) -> bool {
+        matches!(self, Self::Number(Number::Error))
     }
 }
 

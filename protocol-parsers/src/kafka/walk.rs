@@ -241,11 +241,18 @@ impl Walk {
 
     /// Whether anything behind this point is worth reading.
     fn wants_more(&self) -> bool {
-        let behind = self.records.as_ref().is_some_and(Records::goes_on);
-        let fields = |frame: &Frame| {
+        self.strict || self.records.as_ref().is_some_and(Records::goes_on) || self.is_ahead(What::is_told)
+    }
+
+    /// Whether error codes stand behind this point.
+    pub(super) fn has_errors_ahead(&self) -> bool {
+        self.is_ahead(What::is_error)
+    }
+
+    fn is_ahead(&self, test: fn(What) -> bool) -> bool {
+        self.frames.iter().take(self.depth).any(|frame| {
             let from = if frame.elements > 1 { 0 } else { frame.next };
-            frame.shape.get(from..).unwrap_or_default().iter().any(|field| field.is_wanted(self.version))
-        };
-        self.strict || behind || self.frames.iter().take(self.depth).any(fields)
+            frame.shape.get(from..).unwrap_or_default().iter().any(|field| field.has(self.version, test))
+        })
     }
 }

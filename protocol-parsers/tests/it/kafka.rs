@@ -303,6 +303,25 @@ fn a_capture_that_kept_the_beginnings_of_packets() {
 }
 
 #[test]
+fn an_answer_of_which_only_the_beginning_was_kept() {
+    let records = || batch(0, &[record(&[b'x'; 20_000], &[])]);
+    let cut = |topics: &[(&str, i16, Vec<u8>)]| {
+        let answer = fetched(1, topics);
+        let missing = answer.len() as u64 - 1000;
+        let talk = Talk::tcp().client(fetch(1)).piece(Side::Server, &answer[..1000], missing);
+        let calls = talk.client(heartbeat(2)).server(heartbeat_answer(2, 0)).calls();
+        assert_eq!(calls.len(), 2, "{calls:?}");
+        assert!(calls[1].starts_with("kafka request_response ok"), "{calls:?}");
+        calls[0].clone()
+    };
+    let one = cut(&[("a", 0, records())]);
+    assert!(one.starts_with("kafka request_response ok") && one.contains("status_code=\"0\""), "{one}");
+    assert!(one.contains("resource=\"a\"") && one.ends_with("incomplete"), "{one}");
+    let two = cut(&[("a", 0, records()), ("b", 0, records())]);
+    assert!(two.starts_with("kafka request_response unknown") && !two.contains("status_code"), "{two}");
+}
+
+#[test]
 fn joined_late_at_an_answer_or_in_the_middle_of_one() {
     let rest = line(
         "request_response ok at 2000 for 1000",
