@@ -11,20 +11,39 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::text::{bytes, duration, escaped};
 
-/// Width of the columns before and behind the one that takes what is left.
-const TIME: usize = 15;
-const SERVER: usize = 28;
-const PROTOCOL: usize = 8;
-const STATUS: usize = 18;
+/// Widths of the columns. The request takes what the others leave.
+struct Layout {
+    time: usize,
+    server: usize,
+    protocol: usize,
+    request: usize,
+    status: usize,
+}
+
 const DURATION: usize = 8;
-/// The least width of the column that takes what is left.
-const REQUEST: usize = 24;
 /// Where nobody says how wide the terminal is.
 const WIDTH: usize = 160;
+/// The narrowest terminal with times to the microsecond and whole addresses.
+const WIDE: usize = 106;
+/// Narrower terminals break the lines.
+const NARROWEST: usize = 72;
+
+impl Layout {
+    fn new(width: usize) -> Self {
+        let (time, server, protocol, status) = if width >= WIDE { (15, 28, 8, 18) } else { (12, 20, 6, 12) };
+        // One blank between columns.
+        let others = time + server + protocol + status + DURATION + 5;
+        Self { time, server, protocol, status, request: width.max(NARROWEST) - others }
+    }
+
+    fn is_wide(&self) -> bool {
+        self.time == 15
+    }
+}
 
 /// Writes a line per record, none wider than the terminal.
 pub(super) struct TableWriter {
-    request: usize,
+    layout: Layout,
     day: String,
     line: String,
 }
@@ -43,15 +62,19 @@ struct Line<'a> {
 impl TableWriter {
     /// Writes the headings.
     pub(super) fn new(out: &mut impl Write, width: Option<usize>) -> io::Result<Self> {
-        // One blank between columns.
-        let others = TIME + SERVER + PROTOCOL + STATUS + DURATION + 5;
-        let request = width.unwrap_or(WIDTH).saturating_sub(others).max(REQUEST);
+        let layout = Layout::new(width.unwrap_or(WIDTH));
+        let Layout { time, server, protocol, request, status } = layout;
         writeln!(
             out,
-            "{:TIME$} {:SERVER$} {:PROTOCOL$} {:request$} {:STATUS$} {:>DURATION$}",
-            "TIME (UTC)", "SERVER", "PROTOCOL", "REQUEST", "STATUS", "DURATION"
+            "{:time$} {:server$} {:protocol$} {:request$} {:status$} {:>DURATION$}",
+            "TIME (UTC)",
+            "SERVER",
+            if layout.is_wide() { "PROTOCOL" } else { "PROTO" },
+            "REQUEST",
+            "STATUS",
+            "DURATION"
         )?;
-        Ok(Self { request, day: String::new(), line: String::new() })
+        Ok(Self { layout, day: String::new(), line: String::new() })
     }
 
     pub(super) fn call(&mut self, out: &mut impl Write, record: &CallRecord<'_>, place: &Place<'_>) -> io::Result<()> {
@@ -98,17 +121,19 @@ impl TableWriter {
             day.clone_into(&mut self.day);
             writeln!(out, "-- {day}")?;
         }
+        let layout = &self.layout;
         let server = match line.place.process {
-            Some(process) => format!("{} {}", process.name, line.conversation.server),
+            Some(process) if layout.is_wide() => format!("{} {}", process.name, line.conversation.server),
+            Some(process) => format!("{}:{}", process.name, line.conversation.server.port()),
             None => line.conversation.server.to_string(),
         };
         self.line.clear();
         for (text, width) in [
-            (time.trim_end_matches('Z'), TIME),
-            (&server, SERVER),
-            (line.protocol, PROTOCOL),
-            (&line.request, self.request),
-            (&line.status, STATUS),
+            (time.get(..layout.time).unwrap_or(time), layout.time),
+            (&server, layout.server),
+            (line.protocol, layout.protocol),
+            (&line.request, layout.request),
+            (&line.status, layout.status),
         ] {
             fit(&mut self.line, text, width);
             self.line.push(' ');
@@ -204,8 +229,11 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        let mut out = Vec::new();
-        TableWriter::new(&mut out, Some(120)).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap().trim_end().width(), 120);
+        for width in [72, 80, 105, 106, 120, 250] {
+            let mut out = Vec::new();
+            TableWriter::new(&mut out, Some(width)).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap().trim_end().width(), width);
+        }
+        assert_eq!(Layout::new(0).request, Layout::new(NARROWEST).request);
     }
 }
