@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use flow_core::{CallRecord, Conversation, FlowRecord, Sides};
@@ -90,7 +91,7 @@ impl TableWriter {
                 conversation: &record.conversation,
                 place,
                 protocol: call.protocol().name(),
-                request: request(&call),
+                request: request(&call, record.conversation.server),
                 status,
                 duration: call.duration(),
             },
@@ -143,12 +144,12 @@ impl TableWriter {
     }
 }
 
-/// What was asked, and what was wrong with it.
-fn request(call: &Call<'_>) -> String {
+/// What was asked, and what was wrong with it. A host that is only the server's address stands in its own column already.
+fn request(call: &Call<'_>, server: SocketAddr) -> String {
     let verb = call.request_type().unwrap_or("?");
     let asked = call.resource().or(call.domain()).or(call.endpoint()).unwrap_or_default();
     let mut text = match call.domain() {
-        Some(host) if asked.starts_with('/') => format!("{verb} {host}{asked}"),
+        Some(host) if asked.starts_with('/') && host.parse() != Ok(server) => format!("{verb} {host}{asked}"),
         // Redis commands stand in both.
         _ if asked.starts_with(verb) => asked.to_owned(),
         _ => format!("{verb} {asked}"),
