@@ -73,6 +73,7 @@ pub const EXCHANGES: &[Exchange] = &[
     Exchange {
         name: "postgresql",
         opening: Opening::TCP,
+        first: None,
         request: b"Q\0\0\0\x35SELECT name, price FROM products WHERE id = 4711\0",
         response: b"T\0\0\0\x35\0\x02name\0\0\0\x40\x01\0\x02\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0price\0\0\0\x40\x01\0\x03\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0\
                     D\0\0\0\x16\0\x02\0\0\0\x04lamp\0\0\0\x041999C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I",
@@ -81,6 +82,7 @@ pub const EXCHANGES: &[Exchange] = &[
     Exchange {
         name: "dubbo",
         opening: Opening::TCP,
+        first: None,
         request: b"\xda\xbb\xc2\0\0\0\0\0\0\0\x12g\0\0\0\x9f\x052.0.2\x12test.shop.Products\x051.0.0\x04find\x01J\xf9gH\x04path\x12test.shop.Products\x12remote.application\x04shop\x0btraceparent0700-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01Z",
         response: b"\xda\xbb\x02\x14\0\0\0\0\0\0\x12g\0\0\x006\x94C\x11test.shop.Product\x92\x04name\x05price`\x04lamp\xcf\x07H\x05dubbo\x052.0.2Z",
         resource: "test.shop.Products",
@@ -96,6 +98,7 @@ pub const EXCHANGES: &[Exchange] = &[
     Exchange {
         name: "kafka",
         opening: Opening::TCP,
+        first: None,
         // Produce, version 9: one record with a trace.
         request: b"\0\0\x01&\0\0\0\x09\0\0\x12g\0\x11checkout-producer\0\0\xff\xff\0\0u0\x02\x07orders\x02\0\0\0\x03\xf2\x01\0\0\0\0\0\0\0\0\0\0\0\xe5\0\0\0\0\x02[\xd1/:\0\0\0\0\0\0\0\0\x01\x8b\xcf\xe5h\0\0\0\x01\x8b\xcf\xe5h\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01\xe4\x02\0\0\0\x01\xce\x01{\x22order\x22:4711,\x22customer\x22:42,\x22items\x22:[{\x22sku\x22:\x22A-100\x22,\x22count\x22:2},{\x22sku\x22:\x22B-7\x22,\x22count\x22:1}],\x22total\x22:129.90}\x02\x16traceparentn00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\0\0\0",
         response: b"\0\0\0\x35\0\0\x12g\0\x02\x07orders\x02\0\0\0\x03\0\0\0\0\0\0\0\x01`b\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0",
