@@ -46,7 +46,7 @@ impl Conversations {
             touched: Vec::new(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
-            clock: Clock::default(),
+            clock: Clock::new(options.patience()),
             last_flow: none,
             last_call: none,
             held: 0,
@@ -57,6 +57,10 @@ impl Conversations {
 
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn add_stats(&self, stats: &mut Stats) {

@@ -34,6 +34,13 @@ pub struct Limits {
     pub waiting_records: usize,
 }
 
+impl Limits {
+    /// The longest that anything may be quiet.
+    pub(crate) fn longest_idle(&self) -> Duration {
+        self.tcp_idle.max(self.tcp_closing).max(self.udp_idle).max(self.icmp_idle).max(self.fragment_timeout)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
