@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Conversations followed at once. Beyond it the one longest without a packet makes room, half-open ones first.
+    /// Conversations followed at once. Beyond it the one that would end first if nothing more came makes room: of those that only one
+    /// end takes part in as long as there are any.
     pub flows: usize,
     /// A TCP connection without a packet for this long has ended.
     pub tcp_idle: Duration,
@@ -16,7 +17,7 @@ pub struct Limits {
     pub udp_idle: Duration,
     /// An ICMP conversation without a packet for this long has ended.
     pub icmp_idle: Duration,
-    /// Bytes that one direction of a TCP connection may hold while earlier ones are missing. Beyond it the hole is given up.
+    /// Memory that one direction of a TCP connection may hold while earlier bytes are missing. Beyond it the hole is given up.
     pub reassembly_bytes_per_side: usize,
     /// The same for all connections together.
     pub reassembly_bytes: usize,

@@ -39,13 +39,14 @@ impl Rollup {
         self.windows.iter().any(|window| window.start != start_of(now, window.length))
     }
 
-    /// When the running second is over, if it has rows.
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.windows.iter().filter(|window| !window.rows.is_empty()).map(|window| window.start + window.length).min()
+    /// When the first of the running windows is over that has rows, or will have because something `waits` to be counted.
+    pub(crate) fn deadline(&self, waits: bool) -> Option<Timestamp> {
+        let windows = self.windows.iter().filter(|window| waits || !window.rows.is_empty());
+        windows.map(|window| window.start + window.length).min()
     }
 
     /// Goes on to this time; hands out the rows of the windows that are over.
-    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut impl FnMut(Metric)) {
+    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut dyn FnMut(Metric)) {
         for window in &mut self.windows {
             let start = start_of(now, window.length);
             if start != window.start {
@@ -56,7 +57,7 @@ impl Rollup {
     }
 
     /// Hands out everything.
-    pub(crate) fn finish(&mut self, hand_out: &mut impl FnMut(Metric)) {
+    pub(crate) fn finish(&mut self, hand_out: &mut dyn FnMut(Metric)) {
         for window in &mut self.windows {
             window.flush(hand_out);
         }
@@ -141,7 +142,7 @@ impl Window {
         self.rows.get_mut(place).map(|(_, _, values)| values)
     }
 
-    fn flush(&mut self, hand_out: &mut impl FnMut(Metric)) {
+    fn flush(&mut self, hand_out: &mut dyn FnMut(Metric)) {
         self.index.clear();
         for (_, key, values) in self.rows.drain(..) {
             hand_out(Metric { start: self.start, window: self.length, key, values });

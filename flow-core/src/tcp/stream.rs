@@ -18,7 +18,7 @@ pub(crate) struct Stream {
     offset: u64,
     /// What came early, by sequence number.
     waiting: Vec<Segment>,
-    /// Bytes in `waiting`.
+    /// Memory of `waiting`.
     held: usize,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Piece<'a> {
 pub(crate) struct Shared<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) stats: &'a mut Stats,
-    /// Bytes that all streams hold.
+    /// Memory that all streams hold.
     pub(crate) held: &'a mut usize,
 }
 
@@ -111,6 +111,7 @@ impl Stream {
                 _ => {
                     self.skip(ahead as u32, shared.stats);
                     hand_on(Piece { time, offset: self.offset, bytes: &[], missing: 0 });
+                    self.drain(shared, hand_on);
                 }
             }
         }
@@ -161,12 +162,13 @@ impl Stream {
         let covered = self.waiting.iter().skip(place).take_while(|segment| distance(segment.end(), end) >= 0).count();
         for segment in self.waiting.drain(place..place + covered) {
             shared.stats.bytes_repeated += u64::from(segment.len);
-            self.held -= segment.bytes.len();
-            *shared.held -= segment.bytes.len();
+            self.held -= segment.memory();
+            *shared.held -= segment.memory();
         }
-        self.waiting.insert(place, Segment { seq, len: payload.len, time, bytes: payload.bytes.into() });
-        self.held += payload.bytes.len();
-        *shared.held += payload.bytes.len();
+        let segment = Segment { seq, len: payload.len, time, bytes: payload.bytes.into() };
+        self.held += segment.memory();
+        *shared.held += segment.memory();
+        self.waiting.insert(place, segment);
     }
 
     /// Keeps to the limits by giving up holes.
@@ -202,10 +204,10 @@ impl Stream {
             if distance(next, segment.seq) > 0 {
                 break;
             }
+            self.held -= segment.memory();
+            *shared.held -= segment.memory();
             let (time, seq, len, bytes) = (segment.time, segment.seq, segment.len, std::mem::take(&mut segment.bytes));
             done += 1;
-            self.held -= bytes.len();
-            *shared.held -= bytes.len();
             self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
         }
         self.waiting.drain(..done);
@@ -218,5 +220,9 @@ impl Stream {
 impl Segment {
     fn end(&self) -> u32 {
         self.seq.wrapping_add(self.len)
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn ipv4_piece(
     payload: &[u8],
 ) -> Vec<u8> {
     let length = 20 + payload.len() as u16;
-    let field = offset / 8 | u16::from(more) << 13;
+    let field = (offset / 8) | (u16::from(more) << 13);
     let fixed = [&[0x45, 0][..], &length.to_be_bytes(), &id.to_be_bytes(), &field.to_be_bytes()].concat();
     [&fixed[..], &[64, protocol, 0, 0], &from, &to, payload].concat()
 }

@@ -60,7 +60,7 @@ impl Script {
         script
     }
 
-    pub(crate) fn from_port(mut self, port: u16) -> Self {
+    pub(crate) fn on_port(mut self, port: u16) -> Self {
         self.client.port = port;
         self
     }
