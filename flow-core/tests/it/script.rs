@@ -55,7 +55,12 @@ impl Script {
 
     /// With the handshake done.
     pub(crate) fn opened() -> Self {
-        let mut script = Self::new();
+        Self::opened_on(40_000)
+    }
+
+    /// The same from another port of the client.
+    pub(crate) fn opened_on(port: u16) -> Self {
+        let mut script = Self::new().on_port(port);
         script.open();
         script
     }

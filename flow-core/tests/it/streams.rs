@@ -157,7 +157,7 @@ fn too_much_in_wait_on_one_side_gives_up_the_first_hole() {
 fn too_much_in_wait_of_all_connections_gives_up_a_hole() {
     let mut lab = Lab::with(limited(|limits| limits.reassembly_bytes = 2500));
     for port in 1..=3 {
-        let mut script = Script::opened().on_port(40_000 + port);
+        let mut script = Script::opened_on(40_000 + port);
         let (base, ack) = (script.client.next, script.server.next);
         script.frames.clear();
         script.segment(Who::Client, base, ack, ACK, b"x").segment(Who::Client, base + 5, ack, ACK, &[0; 1000]);

@@ -74,7 +74,7 @@ fn every_timeout_that_is_asked_for_leads_on() {
     let mut script = Script::opened();
     script.client(b"GET /never HTTP/1.1\r\nHost: h\r\n\r\n");
     lab.play(&script.frames);
-    lab.play(&Script::opened().on_port(2).frames[..1]);
+    lab.play(&Script::opened_on(2).frames[..1]);
     datagram(&mut lab, 3, at_ms(500));
     let answered = ipv4(CLIENT, SERVER, UDP, &udp(4, 53, QUERY));
     lab.see(Packet { time: at_ms(700), ..frame(LinkType::RAW_IP, &answered) });
