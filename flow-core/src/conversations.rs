@@ -48,7 +48,7 @@ impl Conversations {
         Self {
             table: Table::new(&options),
             reader: options.parsers.clone().map(Reader::new),
-            rollup: options.metrics.then(|| Rollup::new(options.limits.metric_rows)),
+            rollup: options.metrics.then(|| Rollup::new(&options.limits)),
             touched: Vec::new(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
@@ -292,7 +292,8 @@ fn segment(
     let flags = header.flags;
     let Some(reader) = reader.filter(|_| !flags.rst()) else { return };
     // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-    if flags.ack() && (view.payload.len > 0 || tcp.streams[other].is_waiting()) {
+    let is_heard = flags.ack() && tcp.streams[from].is_near(header.seq);
+    if is_heard && (view.payload.len > 0 || tcp.streams[other].is_waiting()) {
         let ack = tcp.acknowledged_bytes(other, header.ack);
         tcp.streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(dialog, other, piece));
     }

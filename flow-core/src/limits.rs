@@ -31,6 +31,8 @@ pub struct Limits {
     pub fragment_timeout: Duration,
     /// Rows of metrics per window. Calls beyond it are counted in rows without domain and endpoint, and beyond twice of it not at all.
     pub metric_rows: usize,
+    /// Bytes of text (verb, domain, endpoint) in the rows of one window. Calls beyond it are counted in rows without.
+    pub metric_text_bytes: usize,
     /// Records that wait for [`poll`](crate::FlowEngine::poll); more are dropped and counted.
     pub waiting_records: usize,
 }
@@ -57,6 +59,7 @@ impl Default for Limits {
             fragments_per_datagram: 64,
             fragment_timeout: Duration::from_secs(30),
             metric_rows: 65_536,
+            metric_text_bytes: 16 << 20,
             waiting_records: 1 << 20,
         }
     }

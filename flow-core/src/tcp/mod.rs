@@ -8,7 +8,7 @@ pub(crate) use health::{EndCounters, Handshake, Health};
 pub(crate) use stream::{Piece, Shared, Stream};
 
 use protocol_parsers::Timestamp;
-use sequence::distance;
+use sequence::{NEAR, distance};
 
 use crate::Close;
 use crate::decode::TcpHeader;
@@ -54,9 +54,6 @@ pub(crate) struct Tcp {
     /// A segment that is no part of a handshake was seen.
     beyond_handshake: bool,
 }
-
-/// Bytes that a reset may overtake on its way.
-const OVERTAKEN: i32 = 1 << 24;
 
 /// A reset.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +107,10 @@ impl Tcp {
             self.beyond_handshake |= !self.handshake.is_complete() || payload > 0;
         }
         self.initial[from].get_or_insert(first.wrapping_sub(1));
+        // More than a keep-alive's byte behind its FIN: somebody else sent that.
+        if payload > 1 && self.fins[from].is_some_and(|fin| distance(fin, first.wrapping_add(payload)) > 0) {
+            self.fins[from] = None;
+        }
         if flags.fin() {
             self.fins[from].get_or_insert(first.wrapping_add(payload));
         }
@@ -165,7 +166,7 @@ impl Reset {
     fn new(by: End, header: &TcpHeader, mut sent: [Option<u32>; 2]) -> Self {
         // What it sent before may still come.
         if let Some(edge) = &mut sent[by]
-            && (0..OVERTAKEN).contains(&distance(*edge, header.seq))
+            && (0..NEAR).contains(&distance(*edge, header.seq))
         {
             *edge = header.seq;
         }

@@ -5,7 +5,7 @@
 
 use protocol_parsers::Timestamp;
 
-use super::sequence::{WINDOW, distance};
+use super::sequence::{NEAR, WINDOW, distance};
 use crate::decode::Region;
 use crate::{Limits, Stats};
 
@@ -66,6 +66,11 @@ impl Stream {
         self.next.is_some_and(|next| distance(next, seq) <= 0)
     }
 
+    /// Whether a segment with this sequence number may well be one of this stream, and what it acknowledges be true.
+    pub(crate) fn is_near(&self, seq: u32) -> bool {
+        self.next.is_none_or(|next| (-NEAR..=NEAR).contains(&distance(next, seq)))
+    }
+
     /// Whether bytes wait for earlier ones.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -103,7 +108,7 @@ impl Stream {
     ) {
         while let Some(next) = self.next {
             let ahead = distance(next, ack);
-            if ahead <= 0 || ahead > WINDOW {
+            if ahead <= 0 || ahead > NEAR {
                 return;
             }
             match self.waiting.first() {

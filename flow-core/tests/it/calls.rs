@@ -174,13 +174,22 @@ fn an_acknowledgement_of_what_was_never_sent_costs_no_more_than_it_says() {
     script.client(ASK).server(ANSWER);
     script.segment(Who::Server, script.server.next, script.client.next.wrapping_sub(2_000_000_000), ACK, b"");
     script.segment(Who::Server, script.server.next, script.client.next.wrapping_add(2_000_000_000), ACK, b"");
+    script.segment(Who::Server, script.server.next, script.client.next.wrapping_add(20_000_000), ACK, b"");
+    script.segment(
+        Who::Server,
+        script.server.next.wrapping_add(2_000_000_000),
+        script.client.next + 99,
+        ACK,
+        b"forged",
+    );
+    script.segment(Who::Server, script.server.next.wrapping_sub(50_000_000), script.client.next + 99, ACK, b"forged");
     script.client(b"GET /two HTTP/1.1\r\nHost: h\r\n\r\n").server(ANSWER);
     script.segment(Who::Client, script.client.next.wrapping_add(1_500_000_000), script.server.next, ACK, b"far away");
     script.client(b"GET /three HTTP/1.1\r\nHost: h\r\n\r\n").server(ANSWER).close();
     let lab = Lab::of(&script.frames);
     assert_eq!(lab.resources(), ["/one", "/two", "/three"]);
     let stats = lab.engine.stats();
-    assert_eq!((stats.bytes_missing, stats.segments_out_of_window), (0, 1));
+    assert_eq!((stats.bytes_missing, stats.segments_out_of_window), (0, 2));
 }
 
 #[test]

@@ -177,6 +177,24 @@ fn rows_beyond_the_limit_are_counted_together_and_beyond_twice_of_it_not_at_all(
 }
 
 #[test]
+fn long_endpoints_are_counted_together_when_their_text_is_too_much() {
+    let mut options = Options::default();
+    options.limits.metric_text_bytes = 1000;
+    let mut lab = Lab::with(options);
+    let mut script = Script::opened();
+    for letter in ["a", "b", "c", "a"] {
+        script.client(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", letter.repeat(400)).as_bytes());
+        script.server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+    lab.play(&script.frames);
+    lab.finish();
+    let seconds = lab.metrics.iter().filter(|metric| metric.window == Duration::from_secs(1));
+    let requests: Vec<_> = seconds.map(|row| (row.key.endpoint.is_some(), row.values.requests)).collect();
+    assert_eq!(requests, [(true, 2), (true, 1), (false, 1)]);
+    assert_eq!((lab.engine.stats().metrics_folded, lab.engine.stats().metrics_dropped), (2, 0));
+}
+
+#[test]
 fn a_limit_of_none_still_follows_the_latest() {
     let mut lab = limited(|limits| {
         limits.flows = 0;

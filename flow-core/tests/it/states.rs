@@ -193,6 +193,17 @@ fn a_forged_reset_ends_nothing() {
     }
 }
 
+#[test]
+fn a_forged_closing_ends_nothing() {
+    let mut script = Script::opened();
+    let (client, server) = (script.client.next, script.server.next);
+    script.segment(Who::Client, client, server, FIN | ACK, b"").client(b"GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
+    script.wait(Duration::from_secs(10)).server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let still_open = Lab::of(&script.frames);
+    assert_eq!((still_open.flow().close, still_open.calls.len()), (Some(Close::StillOpen), 1));
+    assert_eq!(ended(script.close()), Some(Close::Finished));
+}
+
 /// What the other side had on its way, and what the reset overtook.
 #[test]
 fn segments_after_a_real_reset_do_not_revive_the_connection() {
