@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_core::{Counters, Histogram, Metric, Options, Sides};
+use flow_core::{Close, Counters, Histogram, Metric, Options, Sides};
 use protocol_parsers::Status;
 
 use crate::lab::{Lab, START, at, at_ms};
@@ -126,7 +126,7 @@ fn pieces_add_up_to_the_conversation() {
     lab.play(&script.frames);
     lab.timeout(at(400));
     lab.finish();
-    let closes: Vec<_> = lab.flows.iter().map(|flow| (flow.piece, flow.close.map(|close| close.name()))).collect();
+    let closes: Vec<_> = lab.flows.iter().map(|flow| (flow.piece, flow.close.map(Close::name))).collect();
     assert_eq!(closes, [(0, None), (1, None), (2, Some("finished"))]);
     assert_eq!(sum(lab.flows.iter().map(|flow| &flow.counters)), whole.flow().counters);
     assert!(
