@@ -5,28 +5,42 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 /// What packets say of the time, and a time that only goes forward, by what really passed: a clock that is set neither ends every
-/// conversation nor keeps any for ever.
-#[derive(Clone, Copy, Debug, Default)]
+/// conversation nor keeps any for ever, and neither do packets of two machines whose clocks differ.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     told: Timestamp,
+    /// The time told up to which `steady` has counted: later than `told` after the clock was set back a little.
+    counted: Timestamp,
     steady: Timestamp,
+    jump: Duration,
 }
 
 /// A packet this much older than the latest is late; an older one means that the clock was set back, or that a capture begins anew.
 const LATE: Duration = Duration::from_secs(10);
+/// Clocks of machines that are captured side by side differ by less: what was counted is not counted again.
+const SKEW: Duration = Duration::from_secs(300);
 /// Nothing for longer than this means that the clock was set, or that nobody watched.
 const JUMP: Duration = Duration::from_secs(3600);
 
 impl Clock {
+    /// A clock by which nothing waits for longer than `patience`.
+    pub(crate) fn new(patience: Duration) -> Self {
+        let [told, counted, steady] = [Timestamp::ZERO; 3];
+        Self { told, counted, steady, jump: JUMP.max(patience.saturating_mul(2)) }
+    }
+
     /// Takes in a time that was told.
     pub(crate) fn see(&mut self, time: Timestamp) {
-        let (forward, back) = (time.since(self.told), self.told.since(time));
-        if forward > JUMP || back > LATE {
+        if time.since(self.told) > self.jump || self.counted.since(time) > SKEW {
             self.told = time;
-        } else {
-            self.told = self.told.max(time);
-            self.steady = self.steady + forward;
+            self.counted = time;
+            return;
         }
+        if time > self.told || self.told.since(time) > LATE {
+            self.told = time;
+        }
+        self.steady = self.steady + self.told.since(self.counted);
+        self.counted = self.counted.max(self.told);
     }
 
     /// The latest time told.
@@ -41,12 +55,12 @@ impl Clock {
 
     /// When on the steady clock the time `told` will be, if the clock is not set before.
     pub(crate) fn steady_at(&self, told: Timestamp) -> Timestamp {
-        self.steady + told.since(self.told)
+        self.steady + told.since(self.counted)
     }
 
     /// What the packets will tell when the steady clock says this.
     pub(crate) fn told_at(&self, steady: Timestamp) -> Timestamp {
-        self.told + steady.since(self.steady)
+        self.counted + steady.since(self.steady)
     }
 }
 
@@ -54,18 +68,50 @@ impl Clock {
 mod tests {
     use super::*;
 
+    fn seconds(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn passed(told: &[u64]) -> Vec<u64> {
+        let mut clock = Clock::new(Duration::from_secs(300));
+        let mut steady = |told: &u64| {
+            clock.see(seconds(*told));
+            clock.steady().as_nanos() / 1_000_000_000
+        };
+        told.iter().map(&mut steady).collect()
+    }
+
     #[test]
     fn time_passes_as_told_but_for_jumps() {
-        let seconds = |seconds: u64| Timestamp::from_nanos(seconds * 1_000_000_000);
-        let mut clock = Clock::default();
-        let mut passed = Vec::new();
-        for told in [1_000_000, 1_000_010, 1_000_005, 1_000_012, 9_000_000, 9_000_001, 1_000_000, 1_000_300] {
+        let told = [1_000_000, 1_000_010, 1_000_005, 1_000_012, 9_000_000, 9_000_001, 1_000_000, 1_000_300];
+        assert_eq!(passed(&told), [0, 10, 10, 12, 12, 13, 13, 313]);
+    }
+
+    #[test]
+    fn clocks_that_differ_count_as_one() {
+        let told = [1_000_100, 1_000_040, 1_000_101, 1_000_041, 1_000_000, 1_000_103, 1_000_043];
+        assert_eq!(passed(&told), [0, 0, 1, 1, 1, 3, 3]);
+    }
+
+    #[test]
+    fn what_is_waited_for_comes_however_far_it_is() {
+        let patience = Duration::from_secs(100_000);
+        let mut clock = Clock::new(patience);
+        clock.see(seconds(1_000_000));
+        let deadline = clock.steady() + patience;
+        clock.see(clock.told_at(deadline));
+        assert_eq!(clock.steady(), deadline);
+    }
+
+    #[test]
+    fn either_time_leads_to_the_other() {
+        let mut clock = Clock::new(Duration::ZERO);
+        for told in [1_000_000, 1_000_300, 1_000_200] {
             clock.see(seconds(told));
-            passed.push(clock.steady().as_nanos() / 1_000_000_000);
         }
-        assert_eq!(passed, [0, 10, 10, 12, 12, 13, 13, 313]);
-        assert_eq!(clock.told_at(seconds(320)), seconds(1_000_307));
-        assert_eq!(clock.steady_at(seconds(1_000_307)), seconds(320));
-        assert_eq!(clock.steady_at(seconds(1_000_200)), seconds(313), "what has passed is now");
+        assert_eq!((clock.told(), clock.steady()), (seconds(1_000_200), seconds(300)));
+        assert_eq!(clock.told_at(seconds(307)), seconds(1_000_307));
+        assert_eq!(clock.steady_at(seconds(1_000_307)), seconds(307));
+        assert_eq!(clock.steady_at(seconds(1_000_250)), seconds(300), "counted already");
     }
 }

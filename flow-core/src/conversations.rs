@@ -1,6 +1,7 @@
 //! What becomes of packets: conversations that begin, go on and end, and the records of them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use protocol_parsers::Timestamp;
 
@@ -10,9 +11,9 @@ use crate::flow::Flow;
 use crate::key::End;
 use crate::reader::Reader;
 use crate::rollup::Rollup;
-use crate::table::{Slot, Table};
+use crate::table::{Deadlines, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
-use crate::{FlowRecord, Metric, Options, Output, Packet, Stats};
+use crate::{CallRecord, FlowRecord, Metric, Options, Output, Packet, Stats};
 
 /// All conversations and what waits to be handed out.
 pub(crate) struct Conversations {
@@ -25,6 +26,8 @@ pub(crate) struct Conversations {
     flows: VecDeque<FlowRecord>,
     metrics: VecDeque<Metric>,
     clock: Clock,
+    /// Rows of metrics that nobody polled.
+    metrics_lost: u64,
     /// Numbers given out.
     last_flow: u64,
     last_call: u64,
@@ -33,6 +36,9 @@ pub(crate) struct Conversations {
     is_finished: bool,
 }
 
+/// Those that metrics have to look at may have ended since: more than these, and more than twice those that have not, are looked at
+/// before the window is over.
+const MOST_TOUCHED: usize = 1024;
 /// Bits of a number behind the shard's.
 const NUMBER_BITS: u32 = 56;
 
@@ -42,11 +48,12 @@ impl Conversations {
         Self {
             table: Table::new(&options),
             reader: options.parsers.clone().map(Reader::new),
-            rollup: options.metrics.then(|| Rollup::new(options.limits.metric_rows)),
+            rollup: options.metrics.then(|| Rollup::new(&options.limits)),
             touched: Vec::new(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
-            clock: Clock::default(),
+            metrics_lost: 0,
+            clock: Clock::new(options.patience()),
             last_flow: none,
             last_call: none,
             held: 0,
@@ -59,7 +66,12 @@ impl Conversations {
         self.table.len()
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
+        stats.records_dropped += self.metrics_lost;
         if let Some(rollup) = &self.rollup {
             (stats.metrics_folded, stats.metrics_dropped) = (rollup.folded, rollup.dropped);
         }
@@ -70,30 +82,34 @@ impl Conversations {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        let window = self.rollup.as_ref().and_then(Rollup::deadline);
-        let conversation = self.table.next_deadline().map(|deadline| self.clock.told_at(deadline));
+        let window = self.rollup.as_ref().and_then(|rollup| rollup.deadline(!self.touched.is_empty()));
+        // A conversation goes on up to its deadline, that moment included.
+        let behind = |deadline| self.clock.told_at(deadline + Duration::from_nanos(1));
+        let conversation = self.table.next_deadline().map(behind);
         conversation.into_iter().chain(window).min()
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output<'_>> {
-        if let Some(reader) = self.reader.as_mut().filter(|reader| reader.has_calls()) {
-            self.last_call += 1;
-            let record = reader.poll(self.last_call)?;
-            if let Some(rollup) = &mut self.rollup {
-                rollup.add_call(&record);
-            }
-            return Some(Output::Call(record));
+        if self.reader.as_ref().is_some_and(Reader::has_calls) {
+            return self.poll_call().map(Output::Call);
         }
         if let Some(flow) = self.flows.pop_front() {
             return Some(Output::Flow(flow));
         }
-        if self.is_finished
-            && let Some(rollup) = &mut self.rollup
-        {
-            // The calls of its last windows were counted as they were handed out above.
-            rollup.finish(&mut |metric| self.metrics.push_back(metric));
+        if std::mem::take(&mut self.is_finished) {
+            // The calls of the last windows were counted as they were handed out above.
+            self.flush_metrics(Rollup::finish);
         }
         self.metrics.pop_front().map(Output::Metric)
+    }
+
+    fn poll_call(&mut self) -> Option<CallRecord<'_>> {
+        self.last_call += 1;
+        let record = self.reader.as_mut()?.poll(self.last_call)?;
+        if let Some(rollup) = &mut self.rollup {
+            rollup.add_call(&record);
+        }
+        Some(record)
     }
 
     /// Counts a packet in its conversation and reads what it carries.
@@ -114,12 +130,7 @@ impl Conversations {
             }
         };
         let Some(flow) = self.table.get(slot) else { return };
-        flow.last = flow.last.max(time);
-        flow.quiet_since = self.clock.steady();
-        let mine = &mut flow.counters[view.from];
-        mine.packets += u64::from(view.frames);
-        mine.bytes += view.frame_bytes;
-        mine.payload_bytes += u64::from(view.payload.len);
+        flow.count(view, time, self.clock.steady());
         if !flow.is_touched && self.rollup.is_some() {
             flow.is_touched = true;
             self.touched.push(slot);
@@ -130,8 +141,12 @@ impl Conversations {
             Header::Udp => datagram(flow, view, time, self.reader.as_mut(), shared.stats),
             Header::Icmp => {}
         }
-        let deadline = self.deadline(slot);
-        self.table.arm(slot, deadline);
+        if let Some(deadlines) = self.deadlines(slot) {
+            self.table.arm(slot, deadlines);
+        }
+        if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
+            self.roll_touched();
+        }
     }
 
     /// Brings everything to the present.
@@ -144,9 +159,7 @@ impl Conversations {
         let now = self.clock.told();
         if self.rollup.as_ref().is_some_and(|rollup| rollup.is_over(now)) {
             self.roll_touched();
-            if let Some(rollup) = &mut self.rollup {
-                rollup.advance(now, &mut |metric| self.metrics.push_back(metric));
-            }
+            self.flush_metrics(|rollup, hand_out| rollup.advance(now, hand_out));
         }
     }
 
@@ -167,40 +180,42 @@ impl Conversations {
 
     fn make_room(&mut self, stats: &mut Stats) {
         while self.table.len() >= self.options.limits.flows.max(1) {
-            let Some(victim) = self.table.victim() else { return };
+            let Some(victim) = self.table.victim(&self.options.limits) else { return };
             stats.flows_evicted += 1;
             self.end(victim, Ended::Evicted, stats);
         }
     }
 
     /// When the conversation wants to be looked at next.
-    fn deadline(&mut self, slot: Slot) -> Timestamp {
-        let Some(flow) = self.table.get(slot) else { return Timestamp::MAX };
-        let idle = flow.idle_deadline(&self.options.limits);
+    fn deadlines(&mut self, slot: Slot) -> Option<Deadlines> {
+        let flow = self.table.get(slot)?;
         let request = self.reader.as_ref().and_then(|reader| reader.poll_timeout(&flow.dialog));
-        let piece = self.options.pieces.map(|length| flow.piece_start + length);
-        let told = [request, piece].into_iter().flatten().map(|deadline| self.clock.steady_at(deadline));
-        told.fold(idle, Timestamp::min)
+        let request = request.map(|deadline| self.clock.steady_at(deadline));
+        let piece = self.options.pieces.map(|length| flow.piece_deadline(length));
+        let alarm = [request, piece].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
+        Some(Deadlines { end: flow.idle_deadline(&self.options.limits), alarm })
     }
 
     /// A conversation whose deadline has passed: it is over, a request of it is, or its running piece.
     fn look_at(&mut self, slot: Slot, stats: &mut Stats) {
-        let now = self.clock.told();
+        let (told, now) = (self.clock.told(), self.clock.steady());
         let Some(flow) = self.table.get(slot) else { return };
-        if flow.idle_deadline(&self.options.limits) < self.clock.steady() {
+        if flow.idle_deadline(&self.options.limits) < now {
             self.end(slot, Ended::Idle, stats);
             return;
         }
         if let Some(reader) = &mut self.reader {
-            reader.handle_timeout(&mut flow.dialog, now);
+            reader.handle_timeout(&mut flow.dialog, told);
         }
-        if self.options.pieces.is_some_and(|length| flow.piece_start + length <= now)
+        if self.options.pieces.is_some_and(|length| flow.piece_deadline(length) <= now)
             && let Some(piece) = flow.cut_piece(now)
         {
             self.emit(piece, stats);
         }
-        let deadline = self.deadline(slot).max(self.clock.steady());
-        self.table.rearm(slot, deadline);
+        if let Some(Deadlines { end, alarm }) = self.deadlines(slot) {
+            // What is due is done: the next time is never before now.
+            self.table.rearm(slot, Deadlines { end, alarm: alarm.max(now) });
+        }
     }
 
     /// A conversation is over.
@@ -236,6 +251,18 @@ impl Conversations {
         self.flows.push_back(record);
     }
 
+    /// Puts the rows of windows that are over to what waits.
+    fn flush_metrics(&mut self, flush: impl FnOnce(&mut Rollup, &mut dyn FnMut(Metric))) {
+        let Self { rollup: Some(rollup), metrics, metrics_lost, options, .. } = self else { return };
+        flush(rollup, &mut |metric| {
+            if metrics.len() < options.limits.waiting_records {
+                metrics.push_back(metric);
+            } else {
+                *metrics_lost += 1;
+            }
+        });
+    }
+
     /// Counts in the metrics what is new of all conversations.
     fn roll_touched(&mut self) {
         let Some(rollup) = &mut self.rollup else { return };
@@ -265,7 +292,8 @@ fn segment(
     let flags = header.flags;
     let Some(reader) = reader.filter(|_| !flags.rst()) else { return };
     // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-    if flags.ack() && (view.payload.len > 0 || tcp.streams[other].is_waiting()) {
+    let is_heard = flags.ack() && tcp.streams[from].is_near(header.seq);
+    if is_heard && (view.payload.len > 0 || tcp.streams[other].is_waiting()) {
         let ack = tcp.acknowledged_bytes(other, header.ack);
         tcp.streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(dialog, other, piece));
     }

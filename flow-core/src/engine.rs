@@ -51,9 +51,9 @@ impl FlowEngine {
     pub fn handle(&mut self, input: Input<'_>) {
         let Input::Packet(packet) = input;
         self.stats.packets += 1;
-        self.conversations.advance(packet.time, &mut self.stats);
+        self.advance(packet.time);
         match self.decoder.decode(&packet) {
-            Err(reason) => self.stats.count_drop(reason, 1),
+            Err(dropped) => self.stats.count_drop(dropped.reason, u64::from(dropped.frames)),
             Ok((Decoded::Waits, _)) => {}
             Ok((Decoded::Packet(view), layers)) => {
                 self.stats.packets_followed += u64::from(view.frames);
@@ -65,13 +65,15 @@ impl FlowEngine {
 
     /// Nothing else was seen up to this time: ends what has been quiet for too long.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.conversations.advance(now, &mut self.stats);
+        self.advance(now);
+        self.count_fragments();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if nothing else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.conversations.poll_timeout()
+        let fragments = self.decoder.fragments.deadline().map(|deadline| self.conversations.clock().told_at(deadline));
+        self.conversations.poll_timeout().into_iter().chain(fragments).min()
     }
 
     /// Nothing more will come: ends everything.
@@ -105,6 +107,12 @@ impl FlowEngine {
     #[must_use]
     pub fn open_flows(&self) -> usize {
         self.conversations.len()
+    }
+
+    /// Brings everything to the present.
+    fn advance(&mut self, time: Timestamp) {
+        self.conversations.advance(time, &mut self.stats);
+        self.decoder.fragments.expire(self.conversations.clock().steady());
     }
 
     fn count_fragments(&mut self) {

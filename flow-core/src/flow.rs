@@ -16,9 +16,9 @@ use crate::{Close, Counters, Durations, FlowRecord, Layer, Limits, Packet, Sides
 pub(crate) struct Flow {
     pub(crate) dialog: Dialog,
     pub(crate) layers: Box<[Layer]>,
-    pub(crate) last: Timestamp,
+    last: Timestamp,
     /// When the last packet came, on the steady clock.
-    pub(crate) quiet_since: Timestamp,
+    quiet_since: Timestamp,
     pub(crate) counters: [EndCounters; 2],
     pub(crate) tcp: Option<Box<Tcp>>,
     /// Bytes of datagrams handed to the parser.
@@ -29,8 +29,10 @@ pub(crate) struct Flow {
     in_metrics: [EndCounters; 2],
     in_pieces: [EndCounters; 2],
     is_rtt_in_metrics: bool,
+    /// The running piece: its number, when it began on the steady clock, and its first packet.
     piece: u32,
-    pub(crate) piece_start: Timestamp,
+    piece_since: Timestamp,
+    piece_first: Option<Timestamp>,
 }
 
 /// Ports below are given out by IANA to servers; others than root may not listen on them.
@@ -68,8 +70,20 @@ impl Flow {
             in_pieces: Default::default(),
             is_rtt_in_metrics: false,
             piece: 0,
-            piece_start: packet.time,
+            piece_since: now,
+            piece_first: None,
         }
+    }
+
+    /// Counts a packet.
+    pub(crate) fn count(&mut self, view: &View<'_>, time: Timestamp, now: Timestamp) {
+        self.last = self.last.max(time);
+        self.quiet_since = now;
+        self.piece_first = Some(self.piece_first.map_or(time, |first| first.min(time)));
+        let mine = &mut self.counters[view.from];
+        mine.packets += u64::from(view.frames);
+        mine.bytes += view.frame_bytes;
+        mine.payload_bytes += u64::from(view.payload.len);
     }
 
     /// When it is over if nothing more comes, on the steady clock.
@@ -137,12 +151,18 @@ impl Flow {
         self.in_metrics = self.counters;
     }
 
-    /// The record of the piece that is over now, if anything was counted in it. The next begins.
+    /// When the running piece is over, on the steady clock.
+    pub(crate) fn piece_deadline(&self, length: Duration) -> Timestamp {
+        self.piece_since + length
+    }
+
+    /// The record of the piece that is over now, on the steady clock, if anything was counted in it. The next begins.
     pub(crate) fn cut_piece(&mut self, now: Timestamp) -> Option<FlowRecord> {
-        let piece = (self.counters != self.in_pieces).then(|| self.record(None));
+        let piece = self.piece_first.map(|_| self.record(None));
         self.in_pieces = self.counters;
         self.piece += u32::from(piece.is_some());
-        self.piece_start = now;
+        self.piece_since = now;
+        self.piece_first = None;
         piece
     }
 
@@ -152,7 +172,7 @@ impl Flow {
         let handshake = self.tcp.as_ref().map(|tcp| tcp.handshake).unwrap_or_default();
         FlowRecord {
             conversation: self.dialog.conversation(client),
-            start: self.piece_start,
+            start: self.piece_first.unwrap_or(self.last),
             end: self.last,
             counters: counters(client, &self.counters, &self.in_pieces),
             close,

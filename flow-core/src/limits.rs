@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Conversations followed at once. Beyond it the one longest without a packet makes room, half-open ones first.
+    /// Conversations followed at once. Beyond it the one that would end first if nothing more came makes room: of those that only one
+    /// end takes part in as long as there are any.
     pub flows: usize,
     /// A TCP connection without a packet for this long has ended.
     pub tcp_idle: Duration,
@@ -16,7 +17,7 @@ pub struct Limits {
     pub udp_idle: Duration,
     /// An ICMP conversation without a packet for this long has ended.
     pub icmp_idle: Duration,
-    /// Bytes that one direction of a TCP connection may hold while earlier ones are missing. Beyond it the hole is given up.
+    /// Memory that one direction of a TCP connection may hold while earlier bytes are missing. Beyond it the hole is given up.
     pub reassembly_bytes_per_side: usize,
     /// The same for all connections together.
     pub reassembly_bytes: usize,
@@ -30,8 +31,17 @@ pub struct Limits {
     pub fragment_timeout: Duration,
     /// Rows of metrics per window. Calls beyond it are counted in rows without domain and endpoint, and beyond twice of it not at all.
     pub metric_rows: usize,
+    /// Bytes of text (verb, domain, endpoint) in the rows of one window. Calls beyond it are counted in rows without.
+    pub metric_text_bytes: usize,
     /// Records that wait for [`poll`](crate::FlowEngine::poll); more are dropped and counted.
     pub waiting_records: usize,
+}
+
+impl Limits {
+    /// The longest that anything may be quiet.
+    pub(crate) fn longest_idle(&self) -> Duration {
+        self.tcp_idle.max(self.tcp_closing).max(self.udp_idle).max(self.icmp_idle).max(self.fragment_timeout)
+    }
 }
 
 impl Default for Limits {
@@ -49,6 +59,7 @@ impl Default for Limits {
             fragments_per_datagram: 64,
             fragment_timeout: Duration::from_secs(30),
             metric_rows: 65_536,
+            metric_text_bytes: 16 << 20,
             waiting_records: 1 << 20,
         }
     }

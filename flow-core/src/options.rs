@@ -26,6 +26,16 @@ pub struct Options {
     pub shard: u8,
 }
 
+impl Options {
+    /// The longest that anything is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        let request =
+            self.parsers.as_ref().map(|parsers| parsers.limits.stream_timeout.max(parsers.limits.datagram_timeout));
+        let waits = [request, self.pieces].into_iter().flatten();
+        waits.fold(self.limits.longest_idle(), Duration::max)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

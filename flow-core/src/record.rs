@@ -198,7 +198,7 @@ pub struct Counters {
 pub struct FlowRecord {
     /// Who and where.
     pub conversation: Conversation,
-    /// First packet.
+    /// First packet, of a piece its own; the last packet of all where the last piece has none.
     pub start: Timestamp,
     /// Last packet.
     pub end: Timestamp,

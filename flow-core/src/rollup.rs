@@ -5,6 +5,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use protocol_parsers::{Status, Timestamp};
 
+use crate::Limits;
 use crate::metric::{Metric, MetricKey, MetricValues};
 use crate::record::{CallRecord, Counters, Durations, Sides};
 
@@ -16,22 +17,33 @@ pub(crate) struct Rollup {
     windows: [Window; 2],
     random: ahash::RandomState,
     most_rows: usize,
+    most_text: usize,
     pub(crate) folded: u64,
     pub(crate) dropped: u64,
 }
 
+#[derive(Clone)]
 struct Window {
     length: Duration,
     start: Timestamp,
     rows: Vec<(u64, MetricKey, MetricValues)>,
     index: HashTable<usize>,
+    /// Bytes of text in the keys of `rows`.
+    text: usize,
 }
 
 impl Rollup {
-    pub(crate) fn new(most_rows: usize) -> Self {
-        let windows =
-            WINDOWS.map(|length| Window { length, start: Timestamp::ZERO, rows: Vec::new(), index: HashTable::new() });
-        Self { windows, random: crate::hash::keyed(), most_rows, folded: 0, dropped: 0 }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let (start, rows, index, text) = (Timestamp::ZERO, Vec::new(), HashTable::new(), 0);
+        let window = Window { length: Duration::ZERO, start, rows, index, text };
+        Self {
+            windows: WINDOWS.map(|length| Window { length, ..window.clone() }),
+            random: crate::hash::keyed(),
+            most_rows: limits.metric_rows,
+            most_text: limits.metric_text_bytes,
+            folded: 0,
+            dropped: 0,
+        }
     }
 
     /// Whether the running second is over at this time.
@@ -39,13 +51,14 @@ impl Rollup {
         self.windows.iter().any(|window| window.start != start_of(now, window.length))
     }
 
-    /// When the running second is over, if it has rows.
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.windows.iter().filter(|window| !window.rows.is_empty()).map(|window| window.start + window.length).min()
+    /// When the first of the running windows is over that has rows, or will have because something `waits` to be counted.
+    pub(crate) fn deadline(&self, waits: bool) -> Option<Timestamp> {
+        let windows = self.windows.iter().filter(|window| waits || !window.rows.is_empty());
+        windows.map(|window| window.start + window.length).min()
     }
 
     /// Goes on to this time; hands out the rows of the windows that are over.
-    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut impl FnMut(Metric)) {
+    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut dyn FnMut(Metric)) {
         for window in &mut self.windows {
             let start = start_of(now, window.length);
             if start != window.start {
@@ -56,7 +69,7 @@ impl Rollup {
     }
 
     /// Hands out everything.
-    pub(crate) fn finish(&mut self, hand_out: &mut impl FnMut(Metric)) {
+    pub(crate) fn finish(&mut self, hand_out: &mut dyn FnMut(Metric)) {
         for window in &mut self.windows {
             window.flush(hand_out);
         }
@@ -99,12 +112,12 @@ impl Rollup {
     pub(crate) fn add(&mut self, key: MetricKey, change: impl Fn(&mut MetricValues)) {
         let hash = self.random.hash_one(&key);
         for window in &mut self.windows {
-            if let Some(values) = window.row(hash, &key, self.most_rows, &self.random) {
+            if let Some(values) = window.row(hash, &key, self.most_rows, self.most_text, &self.random) {
                 change(values);
                 continue;
             }
             let folded = MetricKey { request_type: None, domain: None, endpoint: None, ..key.clone() };
-            match window.row(self.random.hash_one(&folded), &folded, 2 * self.most_rows, &self.random) {
+            match window.row(self.random.hash_one(&folded), &folded, 2 * self.most_rows, usize::MAX, &self.random) {
                 Some(values) => {
                     self.folded += 1;
                     change(values);
@@ -120,7 +133,8 @@ impl Window {
         &mut self,
         hash: u64,
         key: &MetricKey,
-        most: usize,
+        most_rows: usize,
+        most_text: usize,
         random: &ahash::RandomState,
     ) -> Option<&mut MetricValues> {
         let rows = &self.rows;
@@ -128,8 +142,9 @@ impl Window {
             self.index.find(hash, |row| rows.get(*row).is_some_and(|(other, row, _)| *other == hash && row == key));
         let place = match found {
             Some(place) => *place,
-            None if self.rows.len() >= most => return None,
+            None if self.rows.len() >= most_rows || self.text + key.text_bytes() > most_text => return None,
             None => {
+                self.text += key.text_bytes();
                 let place = self.rows.len();
                 self.rows.push((hash, key.clone(), MetricValues::default()));
                 let rows = &self.rows;
@@ -141,8 +156,9 @@ impl Window {
         self.rows.get_mut(place).map(|(_, _, values)| values)
     }
 
-    fn flush(&mut self, hand_out: &mut impl FnMut(Metric)) {
+    fn flush(&mut self, hand_out: &mut dyn FnMut(Metric)) {
         self.index.clear();
+        self.text = 0;
         for (_, key, values) in self.rows.drain(..) {
             hand_out(Metric { start: self.start, window: self.length, key, values });
         }

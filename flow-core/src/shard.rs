@@ -55,7 +55,7 @@ impl Sharder {
         self.layers.clear();
         self.pieces.last = None;
         let frame = Region::new(packet.captured, packet.original_len.max(packet.captured.len() as u32));
-        let hash = match walk(Next::Link(packet.link), frame, &mut self.layers, &mut self.pieces) {
+        let hash = match walk(Next::Link(packet.link), frame, &mut self.layers, Some(&mut self.pieces)) {
             Ok(Walked::Packet(view)) => Some(self.random.hash_one(view.tuple)),
             _ => self.pieces.last,
         };

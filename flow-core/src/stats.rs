@@ -77,7 +77,8 @@ pub struct Stats {
     pub reassembly_overflows: u64,
     /// Segments so far from the others that they cannot belong to the stream.
     pub segments_out_of_window: u64,
-    /// Calls counted in rows without domain and endpoint: [`Limits::metric_rows`](crate::Limits::metric_rows).
+    /// Calls counted in rows without domain and endpoint: [`Limits::metric_rows`](crate::Limits::metric_rows) and
+    /// [`Limits::metric_text_bytes`](crate::Limits::metric_text_bytes).
     pub metrics_folded: u64,
     /// Additions to metrics that found no row at all.
     pub metrics_dropped: u64,

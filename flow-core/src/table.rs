@@ -20,8 +20,10 @@ pub(crate) struct Table {
     free: Vec<Slot>,
     index: HashTable<Slot>,
     random: ahash::RandomState,
-    /// Those that only one end takes part in, and the others: who makes room first.
-    deadlines: [BTreeSet<(Timestamp, Slot)>; 2],
+    /// When they end if nothing more comes, or earlier: those that only one end takes part in, and the others.
+    ends: [BTreeSet<(Timestamp, Slot)>; 2],
+    /// When they want to be looked at before.
+    alarms: BTreeSet<(Timestamp, Slot)>,
     vlan_in_key: bool,
     interface_in_key: bool,
 }
@@ -29,8 +31,19 @@ pub(crate) struct Table {
 struct Entry {
     flow: Flow,
     hash: u64,
-    /// Where it stands in `deadlines`.
-    armed: (bool, Timestamp),
+    /// In which of `ends` it stands.
+    is_mutual: bool,
+    /// What stands for it in `ends` and in `alarms`.
+    deadlines: Deadlines,
+}
+
+/// When a conversation wants to be looked at, on the steady clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// It is over if nothing more comes.
+    pub(crate) end: Timestamp,
+    /// Something of it is due before; [`Timestamp::MAX`] where nothing is.
+    pub(crate) alarm: Timestamp,
 }
 
 impl Table {
@@ -40,7 +53,8 @@ impl Table {
             free: Vec::new(),
             index: HashTable::new(),
             random: crate::hash::keyed(),
-            deadlines: Default::default(),
+            ends: Default::default(),
+            alarms: BTreeSet::new(),
             vlan_in_key: options.vlan_in_key,
             interface_in_key: options.interface_in_key,
         }
@@ -73,10 +87,11 @@ impl Table {
             self.slots.push(None);
             (self.slots.len() - 1) as Slot
         });
-        let armed = (flow.is_mutual(), flow.idle_deadline(limits));
-        self.deadlines_of(armed.0).insert((armed.1, slot));
+        let is_mutual = flow.is_mutual();
+        let deadlines = Deadlines { end: flow.idle_deadline(limits), alarm: Timestamp::MAX };
+        self.ends_of(is_mutual).insert((deadlines.end, slot));
         if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(Entry { flow, hash, armed });
+            *place = Some(Entry { flow, hash, is_mutual, deadlines });
         }
         let slots = &self.slots;
         let hash_of = |slot: &Slot| slots.get(*slot as usize).and_then(Option::as_ref).map_or(0, |entry| entry.hash);
@@ -89,23 +104,27 @@ impl Table {
         if let Ok(found) = self.index.find_entry(entry.hash, |other| *other == slot) {
             found.remove();
         }
-        self.deadlines_of(entry.armed.0).remove(&(entry.armed.1, slot));
+        self.ends_of(entry.is_mutual).remove(&(entry.deadlines.end, slot));
+        self.alarms.remove(&(entry.deadlines.alarm, slot));
         self.free.push(slot);
         Some(entry.flow)
     }
 
-    /// Wants to hear of a conversation no later than this. A later time than the one that stands is looked at when that has come.
-    pub(crate) fn arm(&mut self, slot: Slot, deadline: Timestamp) {
+    /// Wants to hear of a conversation in time. A later time than the one that stands is looked at when that has come.
+    pub(crate) fn arm(&mut self, slot: Slot, wanted: Deadlines) {
         let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
-        let (was_mutual, before) = entry.armed;
-        let is_mutual = was_mutual || entry.flow.is_mutual();
-        if deadline >= before && is_mutual == was_mutual {
-            return;
+        let is_mutual = entry.is_mutual || entry.flow.is_mutual();
+        if wanted.end < entry.deadlines.end || is_mutual != entry.is_mutual {
+            self.set_end(slot, is_mutual, wanted.end);
         }
-        let deadline = deadline.min(before);
-        entry.armed = (is_mutual, deadline);
-        self.deadlines_of(was_mutual).remove(&(before, slot));
-        self.deadlines_of(is_mutual).insert((deadline, slot));
+        self.set_alarm(slot, |stands| wanted.alarm.min(stands));
+    }
+
+    /// Sets the deadlines anew, later ones included.
+    pub(crate) fn rearm(&mut self, slot: Slot, deadlines: Deadlines) {
+        let Some(Some(entry)) = self.slots.get(slot as usize) else { return };
+        self.set_end(slot, entry.is_mutual, deadlines.end);
+        self.set_alarm(slot, |_| deadlines.alarm);
     }
 
     /// The next one whose deadline has passed.
@@ -113,23 +132,24 @@ impl Table {
         self.next().filter(|(deadline, _)| *deadline < now).map(|(_, slot)| slot)
     }
 
-    /// Sets the deadline anew, later ones included.
-    pub(crate) fn rearm(&mut self, slot: Slot, deadline: Timestamp) {
-        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
-        let (is_mutual, before) = entry.armed;
-        entry.armed.1 = deadline;
-        self.deadlines_of(is_mutual).remove(&(before, slot));
-        self.deadlines_of(is_mutual).insert((deadline, slot));
-    }
-
     /// The earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.next().map(|(deadline, _)| deadline)
     }
 
-    /// The one that makes room first.
-    pub(crate) fn victim(&self) -> Option<Slot> {
-        self.deadlines.iter().find_map(|set| set.first()).map(|(_, slot)| *slot)
+    /// The one that makes room: that would end first, of those that only one end takes part in as long as there are any.
+    pub(crate) fn victim(&mut self, limits: &Limits) -> Option<Slot> {
+        for is_mutual in [false, true] {
+            while let Some(&(stands, slot)) = self.ends_of(is_mutual).first() {
+                let end = self.get(slot)?.idle_deadline(limits);
+                if end <= stands {
+                    return Some(slot);
+                }
+                // Packets came since it was put there: each time is corrected once at most.
+                self.set_end(slot, is_mutual, end);
+            }
+        }
+        None
     }
 
     /// The one with the earliest deadline.
@@ -138,12 +158,36 @@ impl Table {
     }
 
     fn next(&self) -> Option<(Timestamp, Slot)> {
-        self.deadlines.iter().filter_map(|set| set.first().copied()).min()
+        let [alone, mutual] = &self.ends;
+        [alone, mutual, &self.alarms].into_iter().filter_map(|set| set.first().copied()).min()
     }
 
-    fn deadlines_of(&mut self, is_mutual: bool) -> &mut BTreeSet<(Timestamp, Slot)> {
-        let [alone, mutual] = &mut self.deadlines;
+    fn ends_of(&mut self, is_mutual: bool) -> &mut BTreeSet<(Timestamp, Slot)> {
+        let [alone, mutual] = &mut self.ends;
         if is_mutual { mutual } else { alone }
+    }
+
+    fn set_end(&mut self, slot: Slot, is_mutual: bool, end: Timestamp) {
+        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
+        let before =
+            (std::mem::replace(&mut entry.is_mutual, is_mutual), std::mem::replace(&mut entry.deadlines.end, end));
+        if before != (is_mutual, end) {
+            self.ends_of(before.0).remove(&(before.1, slot));
+            self.ends_of(is_mutual).insert((end, slot));
+        }
+    }
+
+    fn set_alarm(&mut self, slot: Slot, change: impl FnOnce(Timestamp) -> Timestamp) {
+        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
+        let before = entry.deadlines.alarm;
+        let alarm = change(before);
+        entry.deadlines.alarm = alarm;
+        if alarm != before {
+            self.alarms.remove(&(before, slot));
+            if alarm < Timestamp::MAX {
+                self.alarms.insert((alarm, slot));
+            }
+        }
     }
 
     fn in_key(&self, layers: &[Layer]) -> impl Iterator<Item = Layer> {

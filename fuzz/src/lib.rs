@@ -3,9 +3,11 @@
 
 mod capture;
 mod conversations;
+mod packets;
 mod parsers;
 
 pub use capture::capture_file;
+pub use packets::packets;
 pub use parsers::{cuts, one_side, pieces};
 
 /// A target: its name, and the function.
@@ -13,7 +15,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] =
-    &[("one_side", one_side), ("pieces", pieces), ("cuts", cuts), ("capture_file", capture_file)];
+    &[("one_side", one_side), ("pieces", pieces), ("cuts", cuts), ("capture_file", capture_file), ("packets", packets)];
 
 /// Makes inputs out of seeds, always the same ones: copies with bits flipped, bytes changed, pieces repeated, removed and joined.
 #[derive(Debug)]

@@ -74,13 +74,14 @@ const LONGEST: u32 = 65_535;
 #[derive(Debug)]
 pub(crate) struct Fragments {
     waiting: HashMap<Key, Waiting, ahash::RandomState>,
-    /// By age.
+    /// By age. Some may have been joined since.
     order: VecDeque<(Key, Timestamp)>,
     datagrams: usize,
     pieces: usize,
     timeout: Duration,
+    /// The time that only goes forward.
+    now: Timestamp,
     /// The frame being read.
-    time: Timestamp,
     interface: u32,
     frame_bytes: u64,
     frames_waiting: u64,
@@ -95,7 +96,7 @@ impl Fragments {
             datagrams: limits.fragmented_datagrams,
             pieces: limits.fragments_per_datagram,
             timeout: limits.fragment_timeout,
-            time: Timestamp::ZERO,
+            now: Timestamp::ZERO,
             interface: 0,
             frame_bytes: 0,
             frames_waiting: 0,
@@ -115,29 +116,40 @@ impl Fragments {
 
     /// Drops everything: nothing more will come.
     pub(crate) fn finish(&mut self) {
-        let frames = self.waiting.drain().map(|(_, waiting)| waiting.frames).sum();
         self.order.clear();
+        let frames = self.waiting.drain().map(|(_, waiting)| waiting.frames).sum();
         self.count_lost(frames);
+    }
+
+    /// Drops what has waited for too long at `now`, on the steady clock.
+    pub(crate) fn expire(&mut self, now: Timestamp) {
+        self.now = now;
+        while self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    /// When the oldest will have waited for too long.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.order.front().map(|(_, since)| *since + self.timeout)
     }
 
     /// The frame whose pieces are added next.
     pub(super) fn frame(&mut self, packet: &Packet<'_>) {
-        self.time = self.time.max(packet.time);
         self.interface = packet.interface;
         self.frame_bytes = u64::from(packet.original_len);
     }
 
     /// So many frames that waited will not be joined.
-    pub(super) fn count_lost(&mut self, frames: u32) {
+    fn count_lost(&mut self, frames: u32) {
         self.frames_waiting = self.frames_waiting.saturating_sub(u64::from(frames));
         self.frames_lost += u64::from(frames);
     }
 
     /// Adds a piece; gives the datagram when it is the last one.
     fn join(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason> {
-        self.expire();
         let Piece { mut datagram, offset, more } = piece;
-        let end = offset + payload.len;
+        let end = offset.saturating_add(payload.len);
         let fits =
             payload.missing() == 0 && payload.len > 0 && end <= LONGEST && (!more || payload.len.is_multiple_of(8));
         if !fits {
@@ -151,9 +163,9 @@ impl Fragments {
         let key = Key { datagram, layers, interface: self.interface };
         if !self.waiting.contains_key(&key) {
             self.make_room();
-            self.order.push_back((key.clone(), self.time));
+            self.order.push_back((key.clone(), self.now));
         }
-        let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting::new(self.time, protocol));
+        let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting::new(self.now, protocol));
         let added = waiting.add(offset, end, more, payload.bytes, self.pieces);
         if let Err(refused) = added {
             if refused == Refused::Datagram {
@@ -183,18 +195,13 @@ impl Fragments {
         }))
     }
 
-    fn expire(&mut self) {
-        while let Some((_, since)) = self.order.front() {
-            if self.time.since(*since) < self.timeout && self.order.len() <= 2 * self.datagrams {
-                break;
-            }
+    fn make_room(&mut self) {
+        while self.waiting.len() >= self.datagrams.max(1) && !self.order.is_empty() {
             self.drop_oldest();
         }
-    }
-
-    fn make_room(&mut self) {
-        while self.waiting.len() >= self.datagrams && !self.order.is_empty() {
-            self.drop_oldest();
+        if self.order.len() > 2 * self.datagrams {
+            let waiting = &self.waiting;
+            self.order.retain(|(key, since)| waiting.get(key).is_some_and(|waiting| waiting.since == *since));
         }
     }
 

@@ -67,6 +67,13 @@ pub(crate) enum Decoded<'a> {
     Waits,
 }
 
+/// Frames that are not followed, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropped {
+    pub(crate) reason: DropReason,
+    pub(crate) frames: u32,
+}
+
 /// Reads frames. Keeps what it needs of one frame for the next: fragments.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -82,7 +89,7 @@ impl Decoder {
     }
 
     /// Reads one frame. Its tags and tunnels are in `layers` until the next.
-    pub(crate) fn decode<'a>(&'a mut self, packet: &Packet<'a>) -> Result<(Decoded<'a>, &'a Layers), DropReason> {
+    pub(crate) fn decode<'a>(&'a mut self, packet: &Packet<'a>) -> Result<(Decoded<'a>, &'a Layers), Dropped> {
         let Self { layers, fragments, joined } = self;
         layers.clear();
         if let Some(id) = packet.vlan {
@@ -90,7 +97,8 @@ impl Decoder {
         }
         fragments.frame(packet);
         let frame = Region::new(packet.captured, packet.original_len.max(packet.captured.len() as u32));
-        let decoded = match walk(Next::Link(packet.link), frame, layers, fragments)? {
+        let walked = walk(Next::Link(packet.link), frame, layers, Some(fragments));
+        let decoded = match walked.map_err(|reason| Dropped { reason, frames: 1 })? {
             Walked::Waits => Decoded::Waits,
             Walked::Packet(mut view) => {
                 (view.frames, view.frame_bytes) = (1, u64::from(packet.original_len));
@@ -101,10 +109,10 @@ impl Decoder {
                 let datagram = Region::new(joined, joined.len() as u32);
                 let next = Next::Payload { route: whole.route, protocol: whole.protocol };
                 // A fragmented packet within a fragmented one is followed no further.
-                let walked = walk(next, datagram, layers, fragments);
+                let walked = walk(next, datagram, layers, None::<&mut Fragments>);
                 let Ok(Walked::Packet(mut view)) = walked else {
-                    fragments.count_lost(whole.frames - 1);
-                    return Err(walked.err().unwrap_or(DropReason::Fragment));
+                    let reason = walked.err().unwrap_or(DropReason::Fragment);
+                    return Err(Dropped { reason, frames: whole.frames });
                 };
                 (view.frames, view.frame_bytes) = (whole.frames, whole.frame_bytes);
                 Decoded::Packet(view)
@@ -114,12 +122,12 @@ impl Decoder {
     }
 }
 
-/// Takes off one header after the other.
-pub(crate) fn walk<'a>(
+/// Takes off one header after the other. Without `fragments`, none are waited for.
+pub(crate) fn walk<'a, J: Joins>(
     mut next: Next,
     mut region: Region<'a>,
     layers: &mut Layers,
-    fragments: &mut impl Joins,
+    mut fragments: Option<&mut J>,
 ) -> Result<Walked<'a>, DropReason> {
     loop {
         (next, region) = match next {
@@ -127,7 +135,7 @@ pub(crate) fn walk<'a>(
             Next::Ethernet => link::ethernet(region)?,
             Next::EtherType(ether_type) => link::ether_type(ether_type, region, layers)?,
             Next::Ppp => link::ppp(region)?,
-            Next::Ip => match ip::ip(region, layers, fragments)? {
+            Next::Ip => match ip::ip(region, layers, fragments.as_deref_mut())? {
                 ip::Ip::Payload(route, protocol, payload) => (Next::Payload { route, protocol }, payload),
                 ip::Ip::Fragment => return Ok(Walked::Waits),
                 ip::Ip::Joined(joined) => return Ok(Walked::Joined(joined)),
@@ -139,7 +147,7 @@ pub(crate) fn walk<'a>(
                     let view = transport(route, protocol, region)?;
                     let outer = layers.count();
                     if let (Header::Udp, Some((next, inner))) = (view.header, tunnel::over_udp(&view, layers)) {
-                        match walk(next, inner, layers, fragments) {
+                        match walk(next, inner, layers, fragments.as_deref_mut()) {
                             // What only looked like a tunnel, or carries nothing that is followed, is a conversation of its own.
                             Err(_) => layers.truncate(outer),
                             within => return within,

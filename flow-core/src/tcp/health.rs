@@ -107,6 +107,11 @@ struct Sent {
 }
 
 impl Health {
+    /// Behind the highest sequence number that each end has sent.
+    pub(crate) fn sent(&self) -> [Option<u32>; 2] {
+        End::BOTH.map(|end| self.ends[end].edge)
+    }
+
     /// Takes in a segment that `from` sent with so many bytes of payload.
     pub(crate) fn see(
         &mut self,
@@ -147,8 +152,11 @@ impl Health {
             return;
         }
         if distance(edge, end) > 0 {
-            if distance(edge, header.seq) > 0 {
-                sent.holes.open(edge, header.seq);
+            match distance(edge, header.seq) {
+                1.. => sent.holes.open(edge, header.seq),
+                0 => {}
+                // It repeats something before what is new.
+                _ => drop(sent.holes.fill(header.seq, end)),
             }
             sent.edge = Some(end);
             self.data(from, time, end, payload, mine);

@@ -8,6 +8,9 @@ pub(crate) fn distance(from: u32, to: u32) -> i32 {
 /// Numbers this far from the others are no part of a stream: the largest window is 2³⁰ bytes (RFC 7323 §2.3).
 pub(crate) const WINDOW: i32 = 1 << 30;
 
+/// Hardly anybody has more than this on its way. Whoever guesses a number in order to disturb is mostly further off.
+pub(crate) const NEAR: i32 = 1 << 24;
+
 /// Sequence numbers of one side that were skipped and may still come: a few ranges, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Holes(Vec<(u32, u32)>);

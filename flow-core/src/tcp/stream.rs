@@ -5,7 +5,7 @@
 
 use protocol_parsers::Timestamp;
 
-use super::sequence::{WINDOW, distance};
+use super::sequence::{NEAR, WINDOW, distance};
 use crate::decode::Region;
 use crate::{Limits, Stats};
 
@@ -18,7 +18,7 @@ pub(crate) struct Stream {
     offset: u64,
     /// What came early, by sequence number.
     waiting: Vec<Segment>,
-    /// Bytes in `waiting`.
+    /// Memory of `waiting`.
     held: usize,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Piece<'a> {
 pub(crate) struct Shared<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) stats: &'a mut Stats,
-    /// Bytes that all streams hold.
+    /// Memory that all streams hold.
     pub(crate) held: &'a mut usize,
 }
 
@@ -64,6 +64,11 @@ impl Stream {
     /// Whether everything before `seq` was handed on.
     pub(crate) fn reached(&self, seq: u32) -> bool {
         self.next.is_some_and(|next| distance(next, seq) <= 0)
+    }
+
+    /// Whether a segment with this sequence number may well be one of this stream, and what it acknowledges be true.
+    pub(crate) fn is_near(&self, seq: u32) -> bool {
+        self.next.is_none_or(|next| (-NEAR..=NEAR).contains(&distance(next, seq)))
     }
 
     /// Whether bytes wait for earlier ones.
@@ -103,7 +108,7 @@ impl Stream {
     ) {
         while let Some(next) = self.next {
             let ahead = distance(next, ack);
-            if ahead <= 0 || ahead > WINDOW {
+            if ahead <= 0 || ahead > NEAR {
                 return;
             }
             match self.waiting.first() {
@@ -111,6 +116,7 @@ impl Stream {
                 _ => {
                     self.skip(ahead as u32, shared.stats);
                     hand_on(Piece { time, offset: self.offset, bytes: &[], missing: 0 });
+                    self.drain(shared, hand_on);
                 }
             }
         }
@@ -161,12 +167,13 @@ impl Stream {
         let covered = self.waiting.iter().skip(place).take_while(|segment| distance(segment.end(), end) >= 0).count();
         for segment in self.waiting.drain(place..place + covered) {
             shared.stats.bytes_repeated += u64::from(segment.len);
-            self.held -= segment.bytes.len();
-            *shared.held -= segment.bytes.len();
+            self.held -= segment.memory();
+            *shared.held -= segment.memory();
         }
-        self.waiting.insert(place, Segment { seq, len: payload.len, time, bytes: payload.bytes.into() });
-        self.held += payload.bytes.len();
-        *shared.held += payload.bytes.len();
+        let segment = Segment { seq, len: payload.len, time, bytes: payload.bytes.into() };
+        self.held += segment.memory();
+        *shared.held += segment.memory();
+        self.waiting.insert(place, segment);
     }
 
     /// Keeps to the limits by giving up holes.
@@ -202,10 +209,10 @@ impl Stream {
             if distance(next, segment.seq) > 0 {
                 break;
             }
+            self.held -= segment.memory();
+            *shared.held -= segment.memory();
             let (time, seq, len, bytes) = (segment.time, segment.seq, segment.len, std::mem::take(&mut segment.bytes));
             done += 1;
-            self.held -= bytes.len();
-            *shared.held -= bytes.len();
             self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
         }
         self.waiting.drain(..done);
@@ -218,5 +225,116 @@ impl Stream {
 impl Segment {
     fn end(&self) -> u32 {
         self.seq.wrapping_add(self.len)
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The policy of this module's documentation, with none of its care for speed.
+    #[derive(Default)]
+    struct Model {
+        next: usize,
+        waiting: Vec<(usize, Vec<u8>)>,
+        delivered: Vec<Option<u8>>,
+    }
+
+    impl Model {
+        fn push(&mut self, start: usize, bytes: &[u8]) {
+            if start > self.next {
+                let end = start + bytes.len();
+                if self.waiting.iter().any(|(other, held)| *other <= start && other + held.len() >= end) {
+                    return;
+                }
+                self.waiting.retain(|(other, held)| *other < start || other + held.len() > end);
+                self.waiting.push((start, bytes.to_vec()));
+                return;
+            }
+            self.deliver(start, bytes);
+            self.drain();
+        }
+
+        fn deliver(&mut self, start: usize, bytes: &[u8]) {
+            let new = bytes.get(self.next - start..).unwrap_or_default();
+            self.delivered.extend(new.iter().map(|byte| Some(*byte)));
+            self.next += new.len();
+        }
+
+        fn drain(&mut self) {
+            self.waiting.sort();
+            while self.waiting.first().is_some_and(|(start, _)| *start <= self.next) {
+                let (start, bytes) = self.waiting.remove(0);
+                self.deliver(start, &bytes);
+            }
+        }
+
+        fn finish(&mut self) {
+            while let Some((start, _)) = self.waiting.iter().min() {
+                self.delivered.resize(*start, None);
+                self.next = *start;
+                self.drain();
+            }
+        }
+    }
+
+    fn check(base: u32, segments: &[(usize, usize)], limits: &Limits) -> Result<(), TestCaseError> {
+        let (mut stream, mut model) = (Stream::default(), Model::default());
+        let (mut stats, mut held) = (Stats::default(), 0);
+        let mut delivered: Vec<Option<u8>> = Vec::new();
+        let mut hand_on = |piece: Piece<'_>| {
+            assert!(piece.offset as usize >= delivered.len(), "each byte once, in order");
+            delivered.resize(piece.offset as usize, None);
+            delivered.extend(piece.bytes.iter().map(|byte| Some(*byte)));
+        };
+        let mut shared = Shared { limits, stats: &mut stats, held: &mut held };
+        stream.begin(base);
+        for (number, &(start, length)) in segments.iter().enumerate() {
+            let bytes = vec![number as u8; length];
+            let region = Region::new(&bytes, length as u32);
+            stream.push(Timestamp::ZERO, base.wrapping_add(start as u32), region, &mut shared, &mut hand_on);
+            model.push(start, &bytes);
+            prop_assert_eq!(*shared.held, stream.waiting.iter().map(Segment::memory).sum::<usize>());
+            prop_assert_eq!(*shared.held, stream.held);
+            prop_assert_eq!(stream.waiting.len(), model.waiting.len());
+        }
+        stream.finish(&mut shared, &mut hand_on);
+        model.finish();
+        let missing = model.delivered.iter().filter(|byte| byte.is_none()).count() as u64;
+        let all: u64 = segments.iter().map(|(_, length)| *length as u64).sum();
+        prop_assert_eq!(&delivered, &model.delivered);
+        prop_assert_eq!((stats.bytes_missing, stats.bytes_delivered), (missing, delivered.len() as u64 - missing));
+        prop_assert!(stats.bytes_delivered + stats.bytes_repeated <= all);
+        prop_assert_eq!((held, stream.held), (0, 0));
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn segments_that_differ_where_they_overlap_are_resolved_as_documented(
+            base in prop_oneof![any::<u32>(), Just(u32::MAX - 10)],
+            segments in prop::collection::vec((0usize..40, 1usize..14), 0..16),
+        ) {
+            check(base, &segments, &Limits::default())?;
+        }
+    }
+
+    #[test]
+    fn the_same_for_every_pair_of_segments_and_what_fills_the_hole_before_them() {
+        for first in (1..6).flat_map(|start| (1..5).map(move |length| (start, length))) {
+            for second in (0..8).flat_map(|start| (1..6).map(move |length| (start, length))) {
+                for third in [(0, 1), (0, 3), (2, 3)] {
+                    check(u32::MAX - 2, &[first, second, third, (0, 1)], &Limits::default()).unwrap();
+                }
+            }
+        }
     }
 }

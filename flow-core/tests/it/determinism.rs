@@ -1,0 +1,98 @@
+//! The same input gives the same output, whoever asks in between.
+
+use proptest::prelude::*;
+
+use crate::frames::{ANSWER, CLIENT, QUERY, SERVER, UDP, ipv4, ipv4_piece, udp};
+use crate::lab::{Lab, at_ms};
+use crate::script::{Frame, STEP, Script};
+
+/// Some conversations at once, with all that can happen to them.
+fn traffic() -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for port in 0..40u16 {
+        let mut script =
+            Script::new().on_port(40_000 + port).starting(u32::from(port) << 27, 77).at(at_ms(u64::from(port) * 137));
+        script.open();
+        for number in 0..port % 5 {
+            script.client(format!("GET /{port}/{number} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+            script.wait(STEP * u32::from(port) * 20).server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+        match port % 3 {
+            0 => drop(script.close().frames.len()),
+            1 => drop(script.reset(crate::script::Who::Client).frames.len()),
+            _ => {}
+        }
+        if port % 4 == 0 && script.frames.len() > 5 {
+            script.frames.swap(3, 4);
+            script.frames.remove(5);
+        }
+        frames.extend(script.frames);
+        let ask = udp(50_000 + port, 53, QUERY);
+        let answer = udp(53, 50_000 + port, ANSWER);
+        let time = at_ms(u64::from(port) * 71);
+        frames.push(Frame { time, bytes: ipv4(CLIENT, SERVER, UDP, &ask) });
+        frames
+            .push(Frame { time: time + STEP, bytes: ipv4_piece(SERVER, CLIENT, UDP, port, 16, false, &answer[16..]) });
+        frames.push(Frame { time: time + STEP, bytes: ipv4_piece(SERVER, CLIENT, UDP, port, 0, true, &answer[..16]) });
+    }
+    frames.sort_by_key(|frame| frame.time);
+    frames
+}
+
+#[test]
+fn the_same_packets_give_the_same_records_in_the_same_order() {
+    let frames = traffic();
+    let (one, other) = (Lab::of(&frames), Lab::of(&frames));
+    assert!(one.calls.len() > 80 && one.flows.len() == 80);
+    assert_eq!((one.calls, one.flows, one.metrics), (other.calls, other.flows, other.metrics));
+    assert_eq!(one.engine.stats(), other.engine.stats());
+}
+
+#[test]
+fn asking_for_records_rarely_changes_none_of_them() {
+    let frames = traffic();
+    let often = Lab::of(&frames);
+    let mut rarely = Lab::new();
+    for frame in &frames {
+        rarely.engine.handle(flow_core::Input::Packet(flow_core::Packet {
+            time: frame.time,
+            link: flow_core::LinkType::RAW_IP,
+            interface: 0,
+            captured: &frame.bytes,
+            original_len: frame.bytes.len() as u32,
+            vlan: None,
+        }));
+    }
+    rarely.finish();
+    assert_eq!((often.calls, often.flows), (rarely.calls, rarely.flows));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn being_told_the_time_in_between_changes_no_record(told in prop::collection::vec(any::<bool>(), 600)) {
+        let frames = traffic();
+        let untold = Lab::of(&frames);
+        let mut lab = Lab::new();
+        for (frame, told) in frames.iter().zip(told.iter().cycle()) {
+            if *told {
+                lab.timeout(frame.time);
+            }
+            lab.play(std::slice::from_ref(frame));
+        }
+        lab.finish();
+        prop_assert_eq!(&lab.calls, &untold.calls);
+        prop_assert_eq!(&lab.flows, &untold.flows);
+        prop_assert_eq!(&lab.metrics, &untold.metrics);
+    }
+}
+
+#[test]
+fn engines_side_by_side_give_different_numbers() {
+    let mut options = flow_core::Options::default();
+    options.shard = 7;
+    let lab = Lab::of_with(options, &traffic());
+    assert_eq!(lab.flows.iter().map(|flow| flow.conversation.flow_id >> 56).max(), Some(7));
+    assert!(lab.calls.iter().all(|call| call.id >> 56 == 7));
+}

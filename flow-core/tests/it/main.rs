@@ -1,0 +1,18 @@
+//! The engine as its users see it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod calls;
+mod decode;
+mod determinism;
+mod fragments;
+mod frames;
+mod health;
+mod lab;
+mod lies;
+mod limits;
+mod metrics;
+mod script;
+mod states;
+mod streams;
+mod time;
+mod tunnels;
