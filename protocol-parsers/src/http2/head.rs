@@ -248,7 +248,9 @@ impl<'m, 'w> Head<'m, 'w> {
             if self.status.is_some() {
                 self.message.field(Field::StatusCode, status.get());
             }
-            self.message.status(class);
+            // Trailers alone, of a call that is not known to be gRPC: what they say of its end counts, known or not.
+            let foreign = self.message.has(Field::Exception).then_some(Status::Unknown);
+            self.message.status(self.grpc_class().or(foreign).unwrap_or(class));
             return;
         }
         if context == Some(PLAIN) {
@@ -278,8 +280,13 @@ impl<'m, 'w> Head<'m, 'w> {
         let Some(code) = &self.grpc_status else { return };
         // Also where only the trailers tell that it is gRPC.
         self.message.replace(Field::StatusCode, code.get());
-        let number = core::str::from_utf8(code.get()).ok().and_then(|digits| digits.parse().ok());
-        self.message.status(number.map_or(Status::Unknown, grpc::class_of));
+        self.message.status(self.grpc_class().unwrap_or_default());
+    }
+
+    /// The class of `grpc-status`, if there is one.
+    fn grpc_class(&self) -> Option<Status> {
+        let number = core::str::from_utf8(self.grpc_status.as_ref()?.get()).ok().and_then(|digits| digits.parse().ok());
+        Some(number.map_or(Status::Unknown, grpc::class_of))
     }
 
     /// Says which protocol it is, if it is not plain HTTP/2.

@@ -181,6 +181,20 @@ fn joined_late_the_trailers_tell_how_it_ended() {
 }
 
 #[test]
+fn joined_late_an_answer_of_trailers_only_is_no_success() {
+    let known = [&b"\x88\xc5"[..], &kept("grpc-status", "5"), &kept("grpc-message", "no")].concat();
+    let unknown = [&b"\x88\xc5\xc6"[..], &kept("grpc-message", "no")].concat();
+    for (answer, status) in [(known, "client_error"), (unknown, "unknown")] {
+        let calls = Talk::new(Opening::TCP_JOINED)
+            .client(frame(1, WHOLE, 9, b"\x83\x86\xc5\xc4"))
+            .server(frame(1, WHOLE, 9, answer))
+            .calls();
+        assert!(calls[0].starts_with(&format!("http2 request_response {status} ")), "{calls:?}");
+        assert!(calls[0].contains("status_code=\"200\" exception=\"no\""), "{calls:?}");
+    }
+}
+
+#[test]
 fn ids_of_a_trace_in_the_metadata() {
     let request = call_with(1, &[("b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90")]);
     let calls = greeted().client(request).calls();
