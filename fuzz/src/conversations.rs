@@ -71,6 +71,43 @@ pub(crate) const CONVERSATIONS: &[Conversation] = &[
         calls: 1,
     },
     Conversation {
+        name: "http2 with a push, padding, trailers and a reset",
+        opening: Opening::TCP,
+        pieces: &[
+            (C, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0d\0\0\x04\x08\0\0\0\0\0\0\x0f\0\x01"),
+            (S, b"\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\x10\0\0\0\0\x04\x01\0\0\0\0"),
+            (C, b"\0\0\0\x04\x01\0\0\0\0\0\0\x1b\x01\x05\0\0\0\x01\x82\x86D\x04/oneA\x01h@\x0cx-request-id\x011"),
+            (C, b"\0\0\n\x01)\0\0\0\x03\x02\0\0\0\0\x10\x82\x86\0\0\0\0\x01\x09\0\0\0\0\x03\xc0\0\0\x02\x09\x04\0\0\0\x03\xbf\xbe"),
+            (S, b"\0\0\x03\x01\x04\0\0\0\x01H\xc83\0\0\x0c\x05\x04\0\0\0\x01\0\0\0\x02\x82\x86\x04\x04/css\0\0\x01\x01\x04\0\0\0\x03\x88\0\0\x05\0\x01\0\0\0\x03three"),
+            (S, b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x07\0\x08\0\0\0\x01\x03one\0\0\0\0\0\n\x01\x05\0\0\0\x01@\x06digest\x01x\0\0\x01\x01\x05\0\0\0\x02\x8d"),
+            (C, b"\0\0\x07\x01\x04\0\0\0\x05\x83\x86\x04\x03/up\0\0\x03\0\0\0\0\0\x05abc\0\0\x04\x03\0\0\0\0\x05\0\0\0\x08\0\0\x08\x06\0\0\0\0\x0012345678"),
+            (S, b"\0\0\x08\x06\x01\0\0\0\x0012345678\0\0\x08\x07\0\0\0\0\0\0\0\0\x05\0\0\0\0"),
+        ],
+        calls: 4,
+    },
+    Conversation {
+        name: "grpc with a message in two frames, and triple",
+        opening: Opening::TCP,
+        pieces: &[
+            (C, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\x000\x01\x04\0\0\0\x01\x83\x86D\x06/s.S/MA\x01h_\x10application/grpc@\x0cgrpc-timeout\x021S\0\0\x07\0\0\0\0\0\x01\0\0\0\0\x05he"),
+            (S, b"\0\0\0\x04\0\0\0\0\0\0\0\x13\x01\x04\0\0\0\x01\x88_\x10application/grpc"),
+            (C, b"\0\0\x08\0\x01\0\0\0\x01llo\0\0\0\0\0\0\0\x1c\x01\x05\0\0\0\x03\x83\x86\xc1\xc0\xbf@\x13tri-service-version\x011"),
+            (S, b"\0\0\x07\0\0\0\0\0\x01\0\0\0\0\x02ok\0\0%\x01\x05\0\0\0\x03\x88\xbe@\x0bgrpc-status\x015@\x0cgrpc-message\x05no%20\0\0\x0f\x01\x05\0\0\0\x01@\x0bgrpc-status\x010"),
+        ],
+        calls: 2,
+    },
+    Conversation {
+        name: "http2 after an upgrade from http1",
+        opening: Opening::TCP,
+        pieces: &[
+            (C, b"GET /a HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"),
+            (S, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88"),
+            (C, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x03\x82\x86\x84"),
+            (S, b"\0\0\x01\x01\x05\0\0\0\x03\x8d"),
+        ],
+        calls: 3,
+    },
+    Conversation {
         name: "postgresql with a login, a pipeline and a copy",
         opening: Opening::TCP,
         pieces: &[

@@ -29,6 +29,11 @@ impl MessageWriter<'_> {
         self.draft.role = Role::Repeatable(key);
     }
 
+    /// The message is a request of the other side, announced by the side that will answer it with this key.
+    pub fn promise(&mut self, key: Key) {
+        self.draft.role = Role::Promised(key);
+    }
+
     /// The message answers the request with this key.
     pub fn response(&mut self, key: Key) {
         self.draft.role = Role::Response(key);
@@ -76,6 +81,11 @@ impl MessageWriter<'_> {
         self.draft.status = status;
     }
 
+    /// Tells the time to the response's last byte in the attribute `duration_total_ns`, where the duration ends earlier.
+    pub fn time_to_end(&mut self) {
+        self.draft.timed_to_end = true;
+    }
+
     /// Bytes that were needed are missing.
     pub fn incomplete(&mut self) {
         self.draft.incomplete = true;
@@ -92,6 +102,12 @@ impl MessageWriter<'_> {
         self.stats.texts_cut += u64::from(cut);
     }
 
+    /// Sets a text field of the call, also if another message of it has set it before.
+    pub(crate) fn replace(&mut self, field: Field, bytes: &[u8]) {
+        self.field(field, bytes);
+        self.draft.fields.prevail(field);
+    }
+
     /// Sets a text field to what `write` appends to the string it is given. It must append only.
     pub fn field_with(&mut self, field: Field, write: impl FnOnce(&mut String)) {
         let cut = self.draft.fields.set_with(field, self.options.limits.text_bytes, |text| {
@@ -99,6 +115,11 @@ impl MessageWriter<'_> {
             false
         });
         self.stats.texts_cut += u64::from(cut);
+    }
+
+    /// Sets a text field to a part of another one, which `part` chooses.
+    pub(crate) fn field_within(&mut self, field: Field, of: Field, part: impl FnOnce(&str) -> core::ops::Range<usize>) {
+        self.draft.fields.set_within(field, of, part);
     }
 
     /// The text of a field goes on, but was too long to be kept.

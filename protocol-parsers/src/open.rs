@@ -104,7 +104,13 @@ impl OpenCalls {
     }
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &Entry)> {
-        (0..self.len()).filter_map(|position| Some((position, self.get(position)?)))
+        let (front, back) = match &self.row {
+            Row::None => (&[][..], &[][..]),
+            Row::One(entry) => (core::slice::from_ref(entry), &[][..]),
+            Row::Many(entries) => entries.as_slices(),
+        };
+        let behind = front.len();
+        front.iter().enumerate().chain(back.iter().enumerate().map(move |(position, entry)| (behind + position, entry)))
     }
 
     /// Lets `change` work on the record at `position`.

@@ -92,6 +92,12 @@ macro_rules! protocols {
 protocols! {
     /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
     1 HTTP1 "http1" => crate::http1::Http1;
+    /// HTTP/2 (RFC 9113).
+    7 HTTP2 "http2" => crate::http2::Http2;
+    /// gRPC.
+    8 GRPC "grpc";
+    /// Triple, the protocol of Apache Dubbo 3.
+    9 TRIPLE "triple";
     /// Redis: RESP2 and RESP3.
     5 REDIS "redis" => crate::redis::Redis;
     /// PostgreSQL, protocol version 3.

@@ -2,7 +2,10 @@
 
 mod dns;
 mod dubbo;
+mod frames;
+mod grpc;
 mod http1;
+mod http2;
 mod mysql;
 mod postgresql;
 mod redis;
