@@ -138,4 +138,20 @@ pub(crate) const CONVERSATIONS: &[Conversation] = &[
         ],
         calls: 4,
     },
+    Conversation {
+        name: "kafka with a topic id, record headers and answers in another order",
+        opening: Opening::TCP,
+        pieces: &[
+            (C, b"\0\0\0\x0e\0\x12\0\0\0\0\0\x01\0\x04shop"),
+            (S, b"\0\0\0\x16\0\0\0\x01\0\0\0\0\0\x02\0\0\0\x03\0\x09\0\x03\0\x01\0\x0c"),
+            (C, b"\0\0\0+\0\x03\0\x0c\0\0\0\x02\0\x04shop\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07orders\0\x01\0\0"),
+            (S, b"\0\0\0\x31\0\0\0\x02\0\0\0\0\0\x01\0\0\0\0\0\x02\0\0\x07orders0123456789abcdef\0\x01\0\0\0\0\0\0"),
+            (C, b"\0\0\0\xc4\0\0\0\x07\0\0\0\x03\0\x04shop\xff\xff\xff\xff\0\0\x03\xe8\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\0\0\0\0\x96\0\0\0\0\0\0\0\0\0\0\0\x8a\0\0\0\0\x02[\xd1/:\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x02\x9a\x01\0\0\0\x01\x06one\x02\x16traceparentn00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\x12\0\0\x02\x01\x06two\0\0\0\0_\0\x01\0\x0d\0\0\0\x04\0\x04shop\0\xff\xff\xff\xff\0\0\x01\xf4\0\0\0\x01\0\x10\0\0\0\0\0\0\0\0\0\0\0\x020123456789abcdef\x02\0\0\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\x10\0\0\0\0\x01\x01\0"),
+            (S, b"\0\0\0\x91\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\x020123456789abcdef\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x01\xff\xff\xff\xffJ\0\0\0\0\0\0\0\0\0\0\0=\0\0\0\0\x02[\xd1/:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01\x16\0\0\0\x01\x0athree\0\0\0\0"),
+            (S, b"\0\0\0\x36\0\0\0\x03\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\0\0\x07\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0"),
+            (C, b"\0\0\0\x1c\0\x0c\0\x04\0\0\0\x05\0\x04shop\0\x05shop\0\0\0\x01\x02m\0\0"),
+            (S, b"\0\0\0\x0c\0\0\0\x05\0\0\0\0\0\0\x1b\0"),
+        ],
+        calls: 5,
+    },
 ];

@@ -112,6 +112,8 @@ protocols! {
     3 MDNS "mdns" => crate::dns::Mdns;
     /// Link-local multicast name resolution (RFC 4795).
     4 LLMNR "llmnr" => crate::dns::Llmnr;
+    /// Apache Kafka and its relatives.
+    11 KAFKA "kafka" => crate::kafka::Kafka;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod frames;
 mod grpc;
 mod http1;
 mod http2;
+mod kafka;
 mod mysql;
 mod postgresql;
 mod redis;
