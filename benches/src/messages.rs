@@ -73,6 +73,7 @@ pub const EXCHANGES: &[Exchange] = &[
     Exchange {
         name: "postgresql",
         opening: Opening::TCP,
+        first: None,
         request: b"Q\0\0\0\x35SELECT name, price FROM products WHERE id = 4711\0",
         response: b"T\0\0\0\x35\0\x02name\0\0\0\x40\x01\0\x02\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0price\0\0\0\x40\x01\0\x03\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0\
                     D\0\0\0\x16\0\x02\0\0\0\x04lamp\0\0\0\x041999C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I",
@@ -81,6 +82,7 @@ pub const EXCHANGES: &[Exchange] = &[
     Exchange {
         name: "dubbo",
         opening: Opening::TCP,
+        first: None,
         request: b"\xda\xbb\xc2\0\0\0\0\0\0\0\x12g\0\0\0\x9f\x052.0.2\x12test.shop.Products\x051.0.0\x04find\x01J\xf9gH\x04path\x12test.shop.Products\x12remote.application\x04shop\x0btraceparent0700-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01Z",
         response: b"\xda\xbb\x02\x14\0\0\0\0\0\0\x12g\0\0\x006\x94C\x11test.shop.Product\x92\x04name\x05price`\x04lamp\xcf\x07H\x05dubbo\x052.0.2Z",
         resource: "test.shop.Products",
