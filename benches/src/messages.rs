@@ -98,6 +98,7 @@ pub const EXCHANGES: &[Exchange] = &[
     Exchange {
         name: "kafka",
         opening: Opening::TCP,
+        first: None,
         // Produce, version 9: one record with a trace.
         request: b"\0\0\x01&\0\0\0\x09\0\0\x12g\0\x11checkout-producer\0\0\xff\xff\0\0u0\x02\x07orders\x02\0\0\0\x03\xf2\x01\0\0\0\0\0\0\0\0\0\0\0\xe5\0\0\0\0\x02[\xd1/:\0\0\0\0\0\0\0\0\x01\x8b\xcf\xe5h\0\0\0\x01\x8b\xcf\xe5h\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01\xe4\x02\0\0\0\x01\xce\x01{\x22order\x22:4711,\x22customer\x22:42,\x22items\x22:[{\x22sku\x22:\x22A-100\x22,\x22count\x22:2},{\x22sku\x22:\x22B-7\x22,\x22count\x22:1}],\x22total\x22:129.90}\x02\x16traceparentn00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\0\0\0",
         response: b"\0\0\0\x35\0\0\x12g\0\x02\x07orders\x02\0\0\0\x03\0\0\0\0\0\0\0\x01`b\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0",

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `request_type` | `QUERY`, `PARSE`, `EXECUTE`, `COPY` (either of the first and third, by its statement), `FUNCTION_CALL`, `STARTUP`, `SSL_REQUEST`, `GSSENC_REQUEST`, `CANCEL_REQUEST` |
 //! | `domain` | database, where the startup message was seen |
-//! | `resource` | SQL text without its literals (for an execute, the prepared text) |
+//! | `resource` | SQL text on one line, without its literals (for an execute, the prepared text) |
 //! | `endpoint` | operations with their targets, such as `SELECT orders` |
 //! | `status_code` | `00000` or the SQLSTATE; for a request for encryption the letter of its answer |
 //! | `exception` | text of the error |

@@ -126,11 +126,16 @@ impl Queue {
         state.totals.stored += rows;
     }
 
-    pub(super) fn refused(&self, rows: u64, why: &str) {
+    /// Says whether the reason is another than the last time.
+    pub(super) fn refused(&self, rows: u64, why: &str) -> bool {
         let mut state = self.lock();
         state.totals.waiting -= rows;
         state.totals.refused += rows;
-        why.clone_into(&mut state.last_refusal);
+        let is_new = state.last_refusal != why;
+        if is_new {
+            why.clone_into(&mut state.last_refusal);
+        }
+        is_new
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -187,7 +192,7 @@ mod tests {
         queue.close();
         assert_eq!((take(&queue), take(&queue), take(&queue)), (Some(3), Some(4), None));
         queue.stored(10);
-        queue.refused(10, "why");
+        assert!(queue.refused(10, "why"));
         assert_eq!(queue.totals(), Totals { stored: 10, refused: 10, dropped: 30, waiting: 0 });
     }
 

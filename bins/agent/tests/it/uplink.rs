@@ -129,3 +129,18 @@ fn what_was_read_before_a_damage_is_stored_and_the_damage_said() {
     assert_eq!((ran.code, server.stored.rows("calls")), (65, 3), "{}", ran.stderr);
     assert!(ran.stderr.contains("is damaged at byte") && ran.stderr.contains("records stored"), "{}", ran.stderr);
 }
+
+#[test]
+fn what_was_lost_is_stored_too() {
+    let mut capture = shop();
+    // IPv4 whose header would be longer than the frame.
+    capture.frame(&[&[2; 12][..], &[8, 0, 0x4f], &[0; 19]].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let capture = file(folder.path(), "shop.pcap", &capture.bytes());
+    let server = Server::start(&[]);
+    let ran = run(&["replay", &capture, "--server", &server.address.to_string()]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let of = |column| server.stored.names("losses", column);
+    assert_eq!((of("place"), of("reason")), (vec![Some("decode".to_owned())], vec![Some("malformed".to_owned())]));
+    assert_eq!(server.stored.sum("losses", "count"), 1);
+}
