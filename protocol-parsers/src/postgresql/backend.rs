@@ -19,8 +19,6 @@ pub(super) struct Backend {
     pending: usize,
     /// Some of the answer is missing.
     lost: bool,
-    /// The end of the answer is among what is missing.
-    over: bool,
 }
 
 /// How far an answer was read.
@@ -48,21 +46,18 @@ impl Backend {
         self.lost = self.under_way.is_some();
     }
 
-    /// The client asks for something new. If some of an answer is missing, it has got the end of it.
+    /// The client asks for something new. If some of an answer is missing, the client has got the end of it.
     pub(super) fn asked(&mut self) {
-        self.over |= self.lost;
+        if self.lost {
+            *self = Self::default();
+        }
     }
 }
 
 impl PostgreSqlParser {
     pub(super) fn server(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         if let Some(kind) = self.backend.under_way {
-            return if self.backend.over {
-                self.backend = Backend::default();
-                Ok(Step::Part { used: 0, of: ANSWER, last: true })
-            } else {
-                self.go_on(kind, input, message)
-            };
+            return self.go_on(kind, input, message);
         }
         let asked = message.context_of_request(Key::Order).and_then(Asked::unpack);
         if let (Some(Kind::Encryption), [letter @ (b'S' | b'N' | b'G'), ..]) =
