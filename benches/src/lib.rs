@@ -4,10 +4,12 @@
 //! Every suite checks the results it times against the truth, so that a faster wrong answer fails.
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
 
+pub mod flow;
 pub mod messages;
 pub mod parsers;
 mod report;
 mod timing;
+pub mod traffic;
 
 pub use report::Report;
 pub use timing::{cpu_time, fastest};
