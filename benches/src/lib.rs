@@ -4,6 +4,7 @@
 //! Every suite checks the results it times against the truth, so that a faster wrong answer fails.
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
 
+pub mod child;
 pub mod flow;
 pub mod messages;
 pub mod parsers;
@@ -18,4 +19,4 @@ pub use timing::{cpu_time, fastest};
 pub type Suite = (&'static str, fn(bool) -> anyhow::Result<Report>);
 
 /// Every suite.
-pub const SUITES: &[Suite] = &[("parsers", parsers::run)];
+pub const SUITES: &[Suite] = &[("flow", flow::run), ("parsers", parsers::run)];

@@ -1,10 +1,19 @@
-//! Runs one suite and prints what it measured: `bench NAME [--quick]`.
+//! Runs one suite and prints what it measured: `bench NAME [--quick]`; or one part of a suite, for a profiler: `bench job JOB…`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|argument| argument == "job") {
+        return match benches::flow::jobs::run(&arguments[1..]) {
+            Ok(lines) => {
+                print!("{lines}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        };
+    }
     let quick =
         arguments.iter().position(|argument| argument == "--quick").map(|place| arguments.remove(place)).is_some();
     let [name] = arguments.as_slice() else {
@@ -20,11 +29,13 @@ fn main() -> ExitCode {
             print!("{report}");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
 fn names() -> String {

@@ -14,7 +14,7 @@ pub(super) enum Topic {
     Redis,
     MySql,
     Dns,
-    /// One HTTP answer of many segments.
+    /// An HTTP answer of many segments.
     Download,
     /// Bytes of no known protocol.
     Opaque,
@@ -180,7 +180,7 @@ impl Conversation {
             }
             Topic::Download => {
                 self.ask(rng, resources);
-                let segments = rng.usize(10..200);
+                let segments = rng.usize(4..40);
                 let length = segments * self.route.segment();
                 let (head, class) = messages::http_response(rng, length);
                 self.say(rng, SERVER, head, Event::Answers(1, class));
@@ -213,7 +213,7 @@ impl Conversation {
             }
             Topic::Opaque => {
                 let from = if rng.bool() { CLIENT } else { SERVER };
-                let segments = rng.usize(4..60);
+                let segments = rng.usize(2..30);
                 self.stream(rng, from, segments);
             }
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use metaflow_packet_capture::{LinkType, PcapWriter};
+use tempfile::NamedTempFile;
 
 use super::{Amount, Tally, Traffic};
 
@@ -35,20 +36,20 @@ impl CapturedTraffic {
         let truth = traffic.truth().clone();
         let path = folder.join(format!("traffic-{}-{:08x}.pcap", truth.packets, content.finalize()));
         if !path.exists() {
-            // A run that was ended before its end leaves no file of this name.
             fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            let unfinished = path.with_extension(format!("{}.part", std::process::id()));
-            write(amount, &unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
-            fs::rename(&unfinished, &path)?;
+            // It has its name when it is whole: a run that is ended leaves nothing that looks like it.
+            let mut unfinished = NamedTempFile::new_in(folder)?;
+            write(amount, unfinished.as_file_mut()).with_context(|| format!("cannot write {}", path.display()))?;
+            unfinished.persist(&path)?;
         }
         let length = fs::metadata(&path)?.len();
         Ok(Self { path, truth, length })
     }
 }
 
-fn write(amount: Amount, path: &Path) -> Result<()> {
+fn write(amount: Amount, file: &mut File) -> Result<()> {
     let mut traffic = Traffic::new(amount);
-    let output = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let output = BufWriter::with_capacity(1 << 20, file);
     let mut writer = PcapWriter::new(output, LinkType::Ethernet)?;
     while let Some((time, frame)) = traffic.next_frame() {
         writer.write(time, frame, frame.len() as u32)?;

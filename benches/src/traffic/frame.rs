@@ -84,8 +84,12 @@ impl Route {
                 frame.extend(header.to_bytes());
             }
             Header::Udp => {
-                let mut header =
-                    UdpHeader { source_port: source, destination_port: destination, length: length as u16, checksum: 0 };
+                let mut header = UdpHeader {
+                    source_port: source,
+                    destination_port: destination,
+                    length: length as u16,
+                    checksum: 0,
+                };
                 let checksum = match self.hosts {
                     Hosts::V4(hosts) => header.calc_checksum_ipv4_raw(hosts[from], hosts[1 - from], payload),
                     Hosts::V6(hosts) => header.calc_checksum_ipv6_raw(hosts[from], hosts[1 - from], payload),

@@ -25,7 +25,17 @@ impl Class {
 
 /// What requests ask for.
 const RESOURCES: [&str; 12] = [
-    "orders", "products", "carts", "users", "sessions", "prices", "stock", "reviews", "payments", "shipments", "images",
+    "orders",
+    "products",
+    "carts",
+    "users",
+    "sessions",
+    "prices",
+    "stock",
+    "reviews",
+    "payments",
+    "shipments",
+    "images",
     "search",
 ];
 

@@ -1,17 +1,19 @@
 //! Traffic made to measure with: conversations of several protocols at once, deterministic by its seed, with the truth about it.
 //!
 //! Each packet is the next one of a random conversation, which is the worst case for caches. Servers and what is asked of them are
-//! popular by Zipf's law. There are tags, tunnels, IPv6, timestamps, repeated, late and lost-looking segments, closed windows, errors; no packet
-//! is missing.
+//! popular by Zipf's law. There are tags, tunnels, IPv6, options of TCP, repeated and late segments, closed windows, errors, resets; no
+//! packet is missing, and everything that begins also ends.
 
 mod conversation;
 mod file;
 mod frame;
 mod messages;
+mod quiet;
 mod tally;
 mod zipf;
 
 pub use file::CapturedTraffic;
+pub use quiet::Quiet;
 pub use tally::{Calls, PROTOCOLS, Tally};
 
 use etherparse::TcpHeader;
@@ -53,16 +55,8 @@ pub struct Traffic {
 const CLIENTS: usize = 64;
 const SERVICES: usize = 48;
 /// What the services do, again and again in this order: the most popular first.
-const TOPICS: [Topic; 8] = [
-    Topic::Http,
-    Topic::Redis,
-    Topic::MySql,
-    Topic::Dns,
-    Topic::Http,
-    Topic::Download,
-    Topic::Http,
-    Topic::Opaque,
-];
+const TOPICS: [Topic; 8] =
+    [Topic::Http, Topic::Redis, Topic::MySql, Topic::Dns, Topic::Http, Topic::Download, Topic::Http, Topic::Opaque];
 /// 2026-11-23 10:00:00 UTC.
 const BEGIN_NS: u64 = 1_795_428_000_000_000_000;
 /// From one packet to the next, on average: 50,000 a second.
@@ -138,7 +132,9 @@ impl Traffic {
             _ => (false, Wrap::Plain),
         };
         let hosts = if is_v6 {
-            Hosts::V6([CLIENT, SERVER].map(|side| [0xfd, 0, 0, 0, 0, 0, 0, side as u8, 0, 0, 0, 0, 0, 0, 0, number(side)]))
+            Hosts::V6(
+                [CLIENT, SERVER].map(|side| [0xfd, 0, 0, 0, 0, 0, 0, side as u8, 0, 0, 0, 0, 0, 0, 0, number(side)]),
+            )
         } else {
             Hosts::V4([CLIENT, SERVER].map(|side| [10, side as u8, 0, number(side)]))
         };
