@@ -1,4 +1,5 @@
-//! Runs one suite and prints what it measured: `bench NAME [--quick]`; or one part of a suite, for a profiler: `bench job JOB…`.
+//! Runs one suite and prints what it measured: `bench NAME [--quick]`; without a name lists the suites. Parts of a suite run in a
+//! process of their own, also below a profiler: `bench job JOB…`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::process::ExitCode;
@@ -16,9 +17,16 @@ fn main() -> ExitCode {
     }
     let quick =
         arguments.iter().position(|argument| argument == "--quick").map(|place| arguments.remove(place)).is_some();
-    let [name] = arguments.as_slice() else {
-        eprintln!("usage: bench NAME [--quick]; suites: {}", names());
-        return ExitCode::from(2);
+    let name = match arguments.as_slice() {
+        [] => {
+            println!("bench NAME [--quick]; suites: {}", names());
+            return ExitCode::SUCCESS;
+        }
+        [name] => name,
+        _ => {
+            eprintln!("usage: bench NAME [--quick]; suites: {}", names());
+            return ExitCode::from(2);
+        }
     };
     let Some((_, run)) = benches::SUITES.iter().find(|(suite, _)| suite == name) else {
         eprintln!("no suite is called {name}; suites: {}", names());
