@@ -21,7 +21,6 @@ pub struct Ended {
 ///
 /// # Errors
 /// When it cannot be run, or says that it failed.
-#[expect(clippy::zombie_processes, reason = "wait4 waits for it, which tells more than Child::wait")]
 pub fn measure(command: &mut Command) -> Result<Ended> {
     let name = command.get_program().to_string_lossy().into_owned();
     let (mut reader, writer) = std::io::pipe()?;

@@ -103,6 +103,7 @@ impl Dissector {
         bytes: u64,
     ) -> bool {
         let requester = side.other();
+        self.end_lost_response(connection, requester, key);
         self.settle_doubt(connection, requester, key);
         let position = match connection.open.place_for_response(requester, key) {
             Place::At(position) => position,
@@ -256,6 +257,18 @@ impl Dissector {
             record.incomplete |= half == Half::Open;
         });
         connection.doubtful = doubtful;
+    }
+
+    /// An answer comes: one before it in the order that is still under way has ended unseen.
+    fn end_lost_response(&mut self, connection: &mut Connection, requester: Side, key: Key) {
+        if key != Key::Order {
+            return;
+        }
+        if let Some(first) = connection.open.find(|other, asked, _| other == key && asked == requester)
+            && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
+        {
+            self.end_half(connection, first, true);
+        }
     }
 
     /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.

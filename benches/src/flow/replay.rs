@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flow_core::{CallRecord, Close, FlowEngine, FlowRecord, Input, Layer, LinkType, Metric, Options, Output, Packet};
-use metaflow_packet_capture::CaptureFile;
+use metaflow_packet_capture::{CaptureFile, VlanTag};
 use protocol_parsers::{Status, Timestamp};
 
 use crate::cpu_time;
@@ -137,7 +137,7 @@ pub fn replay(path: &Path, work: Work) -> Result<Outcome> {
                 interface: packet.interface,
                 captured: packet.captured,
                 original_len: packet.original_len,
-                vlan: packet.vlan.map(|tag| tag.id()),
+                vlan: packet.vlan.map(VlanTag::id),
             });
         }
     }

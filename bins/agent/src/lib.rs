@@ -1,2 +1,30 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod args;
+mod failure;
+mod live;
+mod output;
+mod place;
+mod replay;
+mod run;
+mod signals;
+mod sink;
+mod uplink;
+mod watch;
+
+pub use args::{Cli, Command, Kinds, OutputFormat, ReplayOptions, RunOptions, WatchOptions};
+pub use failure::{Failure, complain};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`Failure`] says why it ended and with which exit code.
+pub fn execute(cli: Cli) -> Result<(), Failure> {
+    args::log_to_stderr(&cli);
+    match cli.command {
+        Command::Replay(options) => replay::replay(&options),
+        Command::Watch(options) => watch::watch(&options),
+        Command::Run(options) => run::run(&options),
+    }
+}

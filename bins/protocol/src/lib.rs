@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod build;
 mod column;
 mod messages;
 mod schema_match;

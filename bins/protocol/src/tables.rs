@@ -82,6 +82,8 @@ pub const FLOWS: Table = Table {
         number64("payload_bytes_server", "By", "transport payload sent by the server, repeats included").required(),
         name("close", "how it ended: finished, client_reset, server_reset, idle_timeout, still_open, …"),
         number64("syn_client", "packets", "SYN of the client").required(),
+        number64("syn_server", "packets", "SYN of the server, where both sides opened").required(),
+        number64("syn_ack_client", "packets", "SYN-ACK of the client, where both sides opened").required(),
         number64("syn_ack_server", "packets", "SYN-ACK of the server").required(),
         number64("fin", "packets", "FIN of both sides").required(),
         number64("rst_client", "packets", "RST of the client").required(),

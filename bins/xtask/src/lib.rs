@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for people")]
 
+pub mod build;
+pub mod capture;
 pub mod child;
 pub mod packages;
 pub mod servers;
+pub mod workload;

@@ -1,0 +1,167 @@
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Sees every request of every process from the outside: no instrumentation, no proxy, no restart.
+///
+/// Examples:
+///   metaflow-agent watch -i lo                     requests on loopback
+///   metaflow-agent watch --kind calls -o jsonl     all interfaces, as JSON
+///   metaflow-agent replay capture.pcapng           what is in a file
+///   tcpdump -w - | metaflow-agent replay -         what others capture
+///   metaflow-agent run --server 127.0.0.1:7700     the daemon
+///
+/// Exit codes: 0 ok, 1 nothing found or refused by the server, 2 usage,
+/// 65 damaged input, 69 server or interface not to be had, 77 no
+/// permission, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "metaflow-agent", version, verbatim_doc_comment)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What to log on stderr: error, warn, info, debug, or a filter such as metaflow_agent=debug [env: METAFLOW_LOG, RUST_LOG].
+    #[arg(long, global = true, value_name = "FILTER", env = "METAFLOW_LOG", hide_env = true)]
+    pub log: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print what is in capture files, or send it to a server
+    Replay(ReplayOptions),
+    /// Print what happens on network interfaces
+    Watch(WatchOptions),
+    /// Observe for good and send everything to a server
+    Run(RunOptions),
+}
+
+/// What to read, and where to.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayOptions {
+    /// Capture files: pcap or pcapng, plain or compressed with gzip or zstd; - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How to print: table on a terminal, else jsonl.
+    #[arg(short, long, value_name = "FORMAT", conflicts_with = "server")]
+    pub output: Option<OutputFormat>,
+    /// What to print.
+    #[arg(long, value_name = "KIND", default_value = "all", conflicts_with = "server")]
+    pub kind: Kinds,
+    /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
+    #[arg(long)]
+    pub no_redact: bool,
+    /// Send everything to this server instead of printing; ends with 0 only when the server has stored every record.
+    #[arg(long, value_name = "HOST:PORT", value_parser = server)]
+    pub server: Option<String>,
+    /// How long the server may be away before it is given up.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub patience: Duration,
+}
+
+/// What to watch, and how to print it.
+#[derive(Debug, Clone, Args)]
+pub struct WatchOptions {
+    /// Interface to watch; may be given several times. All that are up, if none is given.
+    #[arg(short, long, value_name = "IFACE")]
+    pub interface: Vec<String>,
+    /// How to print: table on a terminal, else jsonl.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+    /// What to print.
+    #[arg(long, value_name = "KIND", default_value = "all")]
+    pub kind: Kinds,
+    /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
+    #[arg(long)]
+    pub no_redact: bool,
+    /// End after this time, such as 10s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// End after this many records.
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+}
+
+/// What to observe, and where to.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Interface to observe; may be given several times. All that are up, also those that come later, if none is given.
+    #[arg(short, long, value_name = "IFACE")]
+    pub interface: Vec<String>,
+    /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
+    #[arg(long)]
+    pub no_redact: bool,
+    /// Where everything goes.
+    #[arg(long, value_name = "HOST:PORT", value_parser = server)]
+    pub server: String,
+}
+
+/// How records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Columns for the eye.
+    Table,
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header line (RFC 4180).
+    Csv,
+}
+
+impl OutputFormat {
+    /// What suits the reader of standard output.
+    pub(crate) fn for_stdout() -> Self {
+        if std::io::stdout().is_terminal() { Self::Table } else { Self::Jsonl }
+    }
+}
+
+/// Which records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kinds {
+    /// One record per request with its answer.
+    Calls,
+    /// One record per conversation, when it ends.
+    Flows,
+    /// Both.
+    All,
+}
+
+impl Kinds {
+    pub(crate) fn calls(self) -> bool {
+        self != Self::Flows
+    }
+
+    pub(crate) fn flows(self) -> bool {
+        self != Self::Calls
+    }
+}
+
+/// A host or address with a port.
+fn server(text: &str) -> Result<String, String> {
+    let well_formed = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+        !host.is_empty() && (bracketed || plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if well_formed {
+        Ok(text.to_owned())
+    } else {
+        Err("not HOST:PORT, such as 127.0.0.1:7700 or [::1]:7700".to_owned())
+    }
+}
+
+/// Logs go to stderr, so that stdout is for records alone.
+pub(crate) fn log_to_stderr(cli: &Cli) {
+    let default = match cli.command {
+        Command::Run(_) => "info",
+        Command::Replay(_) | Command::Watch(_) => "warn",
+    };
+    let filter = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
+    let filter = filter.and_then(|filter| EnvFilter::try_new(filter).ok()).unwrap_or_else(|| EnvFilter::new(default));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Already set when a test runs several in one process.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,211 @@
+//! Columns for the eye.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use flow_core::{CallRecord, Conversation, FlowRecord, Sides};
+use metaflow_protocol::build::Place;
+use protocol_parsers::{Call, Timestamp};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::text::{bytes, duration, escaped};
+
+/// Width of the columns before and behind the one that takes what is left.
+const TIME: usize = 15;
+const SERVER: usize = 28;
+const PROTOCOL: usize = 8;
+const STATUS: usize = 18;
+const DURATION: usize = 8;
+/// The least width of the column that takes what is left.
+const REQUEST: usize = 24;
+/// Where nobody says how wide the terminal is.
+const WIDTH: usize = 160;
+
+/// Writes a line per record, none wider than the terminal.
+pub(super) struct TableWriter {
+    request: usize,
+    day: String,
+    line: String,
+}
+
+/// One line before it is fitted into its columns.
+struct Line<'a> {
+    start: Timestamp,
+    conversation: &'a Conversation,
+    place: &'a Place<'a>,
+    protocol: &'a str,
+    request: String,
+    status: String,
+    duration: Option<Duration>,
+}
+
+impl TableWriter {
+    /// Writes the headings.
+    pub(super) fn new(out: &mut impl Write, width: Option<usize>) -> io::Result<Self> {
+        // One blank between columns.
+        let others = TIME + SERVER + PROTOCOL + STATUS + DURATION + 5;
+        let request = width.unwrap_or(WIDTH).saturating_sub(others).max(REQUEST);
+        writeln!(
+            out,
+            "{:TIME$} {:SERVER$} {:PROTOCOL$} {:request$} {:STATUS$} {:>DURATION$}",
+            "TIME (UTC)", "SERVER", "PROTOCOL", "REQUEST", "STATUS", "DURATION"
+        )?;
+        Ok(Self { request, day: String::new(), line: String::new() })
+    }
+
+    pub(super) fn call(&mut self, out: &mut impl Write, record: &CallRecord<'_>, place: &Place<'_>) -> io::Result<()> {
+        let call = record.call;
+        let status = match (call.status().name(), call.status_code()) {
+            (status, Some(code)) => format!("{code} {status}"),
+            (status, None) => status.to_owned(),
+        };
+        self.line(
+            out,
+            &Line {
+                start: call.start(),
+                conversation: &record.conversation,
+                place,
+                protocol: call.protocol().name(),
+                request: request(&call),
+                status,
+                duration: call.duration(),
+            },
+        )
+    }
+
+    pub(super) fn flow(&mut self, out: &mut impl Write, record: &FlowRecord, place: &Place<'_>) -> io::Result<()> {
+        let transport = record.conversation.transport.name();
+        self.line(
+            out,
+            &Line {
+                start: record.start,
+                conversation: &record.conversation,
+                place,
+                protocol: record.protocol.map_or(transport, |protocol| protocol.name()),
+                request: conversation(record),
+                status: record.close.map_or("goes on", |close| close.name()).to_owned(),
+                duration: Some(record.end.since(record.start)),
+            },
+        )
+    }
+
+    fn line(&mut self, out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_nanos(line.start.as_nanos());
+        let start = humantime::format_rfc3339_micros(start).to_string();
+        let (day, time) = start.split_once('T').unwrap_or_default();
+        if self.day != day {
+            day.clone_into(&mut self.day);
+            writeln!(out, "-- {day}")?;
+        }
+        let server = match line.place.process {
+            Some(process) => format!("{} {}", process.name, line.conversation.server),
+            None => line.conversation.server.to_string(),
+        };
+        self.line.clear();
+        for (text, width) in [
+            (time.trim_end_matches('Z'), TIME),
+            (&server, SERVER),
+            (line.protocol, PROTOCOL),
+            (&line.request, self.request),
+            (&line.status, STATUS),
+        ] {
+            fit(&mut self.line, text, width);
+            self.line.push(' ');
+        }
+        let duration = line.duration.map_or_else(|| "-".to_owned(), duration);
+        writeln!(out, "{}{duration:>DURATION$}", self.line)
+    }
+}
+
+/// What was asked, and what was wrong with it.
+fn request(call: &Call<'_>) -> String {
+    let verb = call.request_type().unwrap_or("?");
+    let asked = call.resource().or(call.domain()).or(call.endpoint()).unwrap_or_default();
+    let mut text = match call.domain() {
+        Some(host) if asked.starts_with('/') => format!("{verb} {host}{asked}"),
+        // Redis commands stand in both.
+        _ if asked.starts_with(verb) => asked.to_owned(),
+        _ => format!("{verb} {asked}"),
+    };
+    if let Some(exception) = call.exception() {
+        // Writing to a string cannot fail.
+        _ = write!(text, " ! {exception}");
+    }
+    text
+}
+
+/// The other side of a conversation, and how it went.
+fn conversation(record: &FlowRecord) -> String {
+    let counters = &record.counters;
+    let Sides { client: up, server: down } = counters.bytes;
+    let packets = counters.packets.client + counters.packets.server;
+    let client = record.conversation.client;
+    let mut text = format!("flow from {client}, {packets} packets, {} up, {} down", bytes(up), bytes(down));
+    let again = counters.retransmissions.client + counters.retransmissions.server;
+    if again > 0 {
+        _ = write!(text, ", {again} retransmissions");
+    }
+    if let Some(rtt) = record.rtt {
+        _ = write!(text, ", rtt {}", duration(rtt));
+    }
+    for layer in &record.layers {
+        _ = write!(text, ", {layer}");
+    }
+    text
+}
+
+/// Appends the text, escaped, in exactly this many columns of the terminal.
+fn fit(line: &mut String, text: &str, width: usize) {
+    // What cannot be seen anyway need not be looked at: no character needs more than six for its escape.
+    let head = text.get(..text.floor_char_boundary(width * 6)).unwrap_or(text);
+    let shown = escaped(head);
+    let whole = shown.width();
+    if whole <= width && head.len() == text.len() {
+        line.push_str(&shown);
+        line.extend(std::iter::repeat_n(' ', width - whole));
+        return;
+    }
+    let mut used = 0;
+    for character in shown.chars() {
+        let columns = character.width().unwrap_or(0);
+        if used + columns >= width {
+            break;
+        }
+        line.push(character);
+        used += columns;
+    }
+    line.push('…');
+    line.extend(std::iter::repeat_n(' ', width - used - 1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_takes_exactly_its_columns() {
+        let long = "x".repeat(100_000);
+        for text in [
+            "",
+            "short",
+            "exactly10!",
+            "eleven char",
+            "漢字漢字漢字漢字",
+            "\x1b[31m\n\u{202e}",
+            "e\u{301}e\u{301}",
+            &long,
+        ] {
+            let mut line = String::new();
+            fit(&mut line, text, 10);
+            assert_eq!(line.width(), 10, "{text:?} became {line:?}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut out = Vec::new();
+        TableWriter::new(&mut out, Some(120)).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap().trim_end().width(), 120);
+    }
+}

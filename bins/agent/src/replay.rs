@@ -1,0 +1,182 @@
+//! `metaflow-agent replay`: what is in capture files.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use flow_core::{FlowEngine, Options};
+use metaflow_packet_capture::{CaptureFile, OpenError, ReadError};
+
+use crate::args::ReplayOptions;
+use crate::failure::{Failure, say};
+use crate::output::Printer;
+use crate::place::Places;
+use crate::sink::{End, Observed, Sink, feed, hand_on};
+use crate::uplink::{Uplink, UplinkOptions};
+
+/// Prints what is in the files, or sends it to a server.
+pub(crate) fn replay(options: &ReplayOptions) -> Result<(), Failure> {
+    match &options.server {
+        Some(server) => send(options, server),
+        None => print(options),
+    }
+}
+
+fn print(options: &ReplayOptions) -> Result<(), Failure> {
+    let mut printer = match Printer::stdout(options.output, options.kind, None).map_err(End::from) {
+        Ok(printer) => printer,
+        Err(End::Enough) => return Ok(()),
+        Err(End::Failed(failure)) => return Err(failure),
+    };
+    match read_all(options, &mut printer, !io::stdout().is_terminal()) {
+        Err(End::Failed(failure)) => Err(failure),
+        Ok(()) | Err(End::Enough) => Ok(()),
+    }
+}
+
+fn send(options: &ReplayOptions, server: &str) -> Result<(), Failure> {
+    let uplink = Uplink::start(server, UplinkOptions::replay(options.patience))?;
+    let mut batches = uplink.batches();
+    let read = read_all(options, &mut batches, true);
+    // What was read before a damage is sent all the same.
+    let stored = uplink.finish()?;
+    say(format_args!("{stored} records stored by {server}"));
+    match read {
+        Err(End::Failed(failure)) => Err(failure),
+        Ok(()) | Err(End::Enough) => Ok(()),
+    }
+}
+
+/// Reads every file. What is wrong with one is said and does not keep from reading the others.
+fn read_all(options: &ReplayOptions, sink: &mut impl Sink, progress: bool) -> Result<(), End> {
+    let mut progress = Progress::new(progress);
+    let mut failure = None;
+    let mut found = 0;
+    for (number, file) in options.files.iter().enumerate() {
+        let mut engine = engine(options, number);
+        sink.begin()?;
+        let read = read(file, &mut engine, sink, &mut progress)?;
+        progress.clear();
+        found += engine.stats().packets_followed;
+        if let Err(wrong) = read {
+            say(&wrong);
+            failure.get_or_insert(wrong.said());
+        }
+    }
+    match failure {
+        Some(failure) => Err(End::Failed(failure)),
+        None if found > 0 => Ok(()),
+        None => Err(End::Failed(Failure::nothing("nothing found: no TCP, UDP or ICMP packet is in there"))),
+    }
+}
+
+fn engine(options: &ReplayOptions, number: usize) -> FlowEngine {
+    let mut engine = Options::default();
+    // A file may hold what several interfaces saw of one conversation.
+    engine.interface_in_key = false;
+    // Numbers of conversations and calls differ between files.
+    engine.shard = (number % 256) as u8;
+    engine.metrics = options.server.is_some();
+    if let Some(parsers) = &mut engine.parsers {
+        parsers.redact = !options.no_redact;
+    }
+    FlowEngine::new(engine)
+}
+
+/// Reads one file. The inner result is about the file, the outer one about the sink.
+fn read(
+    path: &Path,
+    engine: &mut FlowEngine,
+    sink: &mut impl Sink,
+    progress: &mut Progress,
+) -> Result<Result<(), Failure>, End> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let places = Places::File(name);
+    let mut file = match CaptureFile::open(path) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(not_opened(error))),
+    };
+    let mut times = None;
+    let read = loop {
+        progress.show(&file);
+        match file.next_batch() {
+            Ok(Some(batch)) => {
+                let time = |at: usize| batch.get(at).map_or(0, |packet| packet.time_ns);
+                times = Some((times.map_or_else(|| time(0), |(first, _)| first), time(batch.len() - 1)));
+                feed(engine, batch, &places, sink)?;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(not_read(&error)),
+        }
+        // What comes through a pipe is looked at as it comes.
+        if file.progress().total.is_none() {
+            sink.pause()?;
+        }
+    };
+    engine.finish();
+    hand_on(engine, &places, sink)?;
+    let (start_ns, now_ns) = times.unwrap_or_default();
+    sink.end(&Observed { start_ns, now_ns, engine: engine.stats(), parsers: engine.parser_stats(), rings: &[] })?;
+    if let Some(truncation) = file.truncation() {
+        say(format_args!("warning: {truncation}"));
+    }
+    Ok(read)
+}
+
+fn not_opened(error: OpenError) -> Failure {
+    match &error {
+        OpenError::Open { source, .. } => of_system(error.to_string(), source),
+        OpenError::Read(error) => not_read(error),
+        _ => Failure::damaged(error.to_string()),
+    }
+}
+
+fn not_read(error: &ReadError) -> Failure {
+    match error {
+        ReadError::Io { source, .. } => of_system(error.to_string(), source),
+        _ => Failure::damaged(error.to_string()),
+    }
+}
+
+fn of_system(text: String, source: &io::Error) -> Failure {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Failure::permission(text),
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => Failure::usage(text),
+        _ => Failure::unavailable(text),
+    }
+}
+
+/// How far a long file has been read, on a terminal.
+struct Progress {
+    shown: bool,
+    next: Option<Instant>,
+}
+
+impl Progress {
+    const STEP: Duration = Duration::from_millis(500);
+
+    /// Not while the records themselves go to the terminal.
+    fn new(wanted: bool) -> Self {
+        let wanted = wanted && io::stderr().is_terminal();
+        Self { shown: false, next: wanted.then(|| Instant::now() + Self::STEP) }
+    }
+
+    fn show(&mut self, file: &CaptureFile) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        let progress = file.progress();
+        let read = progress.read / 1_000_000;
+        let part = progress.total.map(|total| format!(" of {} MB", total / 1_000_000)).unwrap_or_default();
+        // Nobody is left to tell that stderr is gone.
+        _ = write!(io::stderr(), "\r\x1b[K{read}{part} read");
+        self.shown = true;
+        self.next = Some(Instant::now() + Self::STEP);
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

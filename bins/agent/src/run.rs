@@ -1,0 +1,38 @@
+//! `metaflow-agent run`: the daemon.
+
+use std::time::Duration;
+
+use flow_core::Options;
+use tracing::{info, warn};
+
+use crate::args::RunOptions;
+use crate::failure::{Failure, say};
+use crate::live::Live;
+use crate::signals::Interruption;
+use crate::uplink::{Exclusions, Uplink, UplinkOptions};
+
+/// Long conversations are stored in pieces of this length.
+const PIECES: Duration = Duration::from_secs(60);
+/// How long sending may still take at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Observes and sends until told to end.
+pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
+    let interruption = Interruption::listen()?;
+    let mut engine = Options::default();
+    engine.pieces = Some(PIECES);
+    if let Some(parsers) = &mut engine.parsers {
+        parsers.redact = !options.no_redact;
+    }
+    let exclusions = Exclusions::default();
+    let mut live = Live::open(&options.interface, engine, exclusions.clone())?;
+    say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
+    let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
+    let ended = live.run(&mut uplink.batches(), &interruption.stop, None);
+    info!("ending: sending what is left");
+    match uplink.finish_within(GRACE) {
+        0 => info!("everything has been sent"),
+        left => warn!(records = left, "ended before the server had taken them: lost"),
+    }
+    ended.map(|_| ())
+}

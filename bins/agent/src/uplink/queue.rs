@@ -1,0 +1,227 @@
+//! Batches that wait to be sent.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use metaflow_protocol::Table;
+use tokio::sync::Notify;
+
+/// Rows of one table, encoded.
+pub(super) struct Batch {
+    pub(super) table: &'static Table,
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    pub(super) rows: u64,
+    pub(super) bytes: Bytes,
+}
+
+/// The queue between the thread that observes and the one that sends, with what became of its records.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Somebody waits for room.
+    room: Condvar,
+    /// Somebody waits for a batch, or for the end.
+    filled: Notify,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    closed: bool,
+    failure: Option<String>,
+    last_refusal: String,
+    totals: Totals,
+}
+
+/// What became of the records so far: put in = `stored` + `refused` + `dropped` + `waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    /// Acknowledged by the server.
+    pub(super) stored: u64,
+    /// Those that the server will never take.
+    pub(super) refused: u64,
+    /// Those that found no room.
+    pub(super) dropped: u64,
+    /// In the queue or on their way.
+    pub(super) waiting: u64,
+}
+
+impl Queue {
+    /// With room for about so many bytes; one batch always finds room.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), room: Condvar::new(), filled: Notify::new(), limit }
+    }
+
+    /// Puts a batch in. Waits while there is no room, or drops the oldest.
+    ///
+    /// Returns the reason if nothing can be sent any more.
+    pub(super) fn push(&self, batch: Batch, wait: bool) -> Result<(), String> {
+        let mut state = self.lock();
+        while !state.batches.is_empty() && state.bytes + batch.bytes.len() > self.limit && state.failure.is_none() {
+            if wait {
+                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else if let Some(oldest) = state.take() {
+                state.totals.waiting -= oldest.rows;
+                state.totals.dropped += oldest.rows;
+            }
+        }
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        state.bytes += batch.bytes.len();
+        state.totals.waiting += batch.rows;
+        state.batches.push_back(batch);
+        drop(state);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// The next batch in order; `None` when the queue is closed and empty.
+    pub(super) async fn next(&self) -> Option<Batch> {
+        loop {
+            let filled = self.filled.notified();
+            {
+                let mut state = self.lock();
+                if let Some(batch) = state.take() {
+                    self.room.notify_one();
+                    return Some(batch);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            filled.await;
+        }
+    }
+
+    /// Ends when the queue has been closed.
+    pub(super) async fn closed(&self) {
+        loop {
+            let filled = self.filled.notified();
+            if self.lock().closed {
+                return;
+            }
+            filled.await;
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Nothing more can be sent, for this reason.
+    pub(super) fn fail(&self, reason: String) {
+        self.lock().failure = Some(reason);
+        self.room.notify_all();
+    }
+
+    pub(super) fn stored(&self, rows: u64) {
+        let mut state = self.lock();
+        state.totals.waiting -= rows;
+        state.totals.stored += rows;
+    }
+
+    pub(super) fn refused(&self, rows: u64, why: &str) {
+        let mut state = self.lock();
+        state.totals.waiting -= rows;
+        state.totals.refused += rows;
+        why.clone_into(&mut state.last_refusal);
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.lock().totals
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        self.lock().failure.clone()
+    }
+
+    pub(super) fn last_refusal(&self) -> String {
+        self.lock().last_refusal.clone()
+    }
+
+    /// A panic elsewhere leaves nothing half done: each change is made at once.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<Batch> {
+        let batch = self.batches.pop_front()?;
+        self.bytes -= batch.bytes.len();
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use metaflow_protocol::tables::CALLS;
+
+    use super::*;
+
+    fn batch(sequence: u64) -> Batch {
+        Batch { table: &CALLS, epoch: 1, sequence, rows: 10, bytes: Bytes::from_static(&[0; 100]) }
+    }
+
+    fn take(queue: &Queue) -> Option<u64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(queue.next()).map(|batch| batch.sequence)
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_oldest_and_counts() {
+        let queue = Queue::new(250);
+        for sequence in 0..5 {
+            queue.push(batch(sequence), false).unwrap();
+        }
+        assert_eq!(queue.totals(), Totals { dropped: 30, waiting: 20, ..Totals::default() });
+        queue.close();
+        assert_eq!((take(&queue), take(&queue), take(&queue)), (Some(3), Some(4), None));
+        queue.stored(10);
+        queue.refused(10, "why");
+        assert_eq!(queue.totals(), Totals { stored: 10, refused: 10, dropped: 30, waiting: 0 });
+    }
+
+    #[test]
+    fn a_replay_waits_for_room_and_loses_nothing() {
+        let queue = Arc::new(Queue::new(150));
+        let filling = Arc::clone(&queue);
+        let filler = thread::spawn(move || {
+            for sequence in 0..100 {
+                filling.push(batch(sequence), true).unwrap();
+            }
+            filling.close();
+        });
+        let taken: Vec<_> = std::iter::from_fn(|| take(&queue)).collect();
+        filler.join().unwrap();
+        assert_eq!(taken, (0..100).collect::<Vec<_>>());
+        assert_eq!(queue.totals().dropped, 0);
+    }
+
+    #[test]
+    fn who_waits_for_room_learns_that_there_will_be_none() {
+        let queue = Arc::new(Queue::new(150));
+        queue.push(batch(0), true).unwrap();
+        let filling = Arc::clone(&queue);
+        let filler = thread::spawn(move || filling.push(batch(1), true));
+        queue.fail("gone".to_owned());
+        assert_eq!(filler.join().unwrap(), Err("gone".to_owned()));
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_queue_finds_room_alone() {
+        let queue = Queue::new(10);
+        queue.push(batch(0), true).unwrap();
+        queue.push(batch(1), false).unwrap();
+        assert_eq!(take(&queue), Some(1));
+    }
+}
