@@ -47,6 +47,8 @@ pub struct Traffic {
     /// The port that each client used last.
     ports: [u16; CLIENTS],
     active: Vec<Conversation>,
+    /// The one that sends next whatever the dice say: who gets a second FIN acknowledges it at once.
+    next: Option<usize>,
     time_ns: u64,
     frame: Vec<u8>,
     truth: Tally,
@@ -74,6 +76,7 @@ impl Traffic {
             resources: Resources::new(),
             ports: [FIRST_PORT; CLIENTS],
             active: Vec::with_capacity(amount.conversations),
+            next: None,
             time_ns: BEGIN_NS,
             frame: Vec::new(),
             truth: Tally::default(),
@@ -88,7 +91,7 @@ impl Traffic {
     /// When the next frame was seen, in nanoseconds since the Unix epoch, and the frame.
     pub fn next_frame(&mut self) -> Option<(u64, &[u8])> {
         while !self.active.is_empty() {
-            let place = self.rng.usize(..self.active.len());
+            let place = self.next.take().unwrap_or_else(|| self.rng.usize(..self.active.len()));
             let hurry = self.truth.packets >= self.amount.packets;
             if let Some(planned) = self.active[place].next(&mut self.rng, &self.resources, hurry) {
                 self.time_ns += self.rng.u64(1..2 * GAP_NS);
@@ -169,7 +172,10 @@ impl Traffic {
             }
             Event::Repeats => truth.retransmissions += 1,
             Event::Late => truth.out_of_order += 1,
-            Event::Finishes => truth.finished += 1,
+            Event::Finishes => {
+                truth.finished += 1;
+                self.next = Some(place);
+            }
             Event::Resets => truth.reset += 1,
             Event::Asks => conversation.asked_ns = self.time_ns,
             Event::Answers(count, class) => {
