@@ -1,7 +1,4 @@
-//! Suites that measure the libraries beside other programs. `cargo xtask bench NAME` runs one and prints its figures; `cargo bench`
-//! runs the criterion benches, which need no other program.
-//!
-//! Every suite checks the results it times against the truth, so that a faster wrong answer fails.
+#![doc = include_str!("../README.md")]
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
 
 pub mod child;

@@ -31,7 +31,18 @@ pub fn run(arguments: &[String]) -> Result<String> {
         }
         ["capture", packets, conversations, folder] => {
             let captured = CapturedTraffic::new(amount(packets, conversations)?, Path::new(folder))?;
-            Ok(format!("path {}\ntruth {:?}\n", captured.path.display(), captured.truth))
+            let truth = captured.truth;
+            Ok(format!(
+                "path {}\nlength {}\npackets {}\nbytes {}\nconversations {}\nrequests {}\ntruth {truth:?}\n\
+                 truth_without_calls {:?}\n",
+                captured.path.display(),
+                captured.length,
+                truth.packets,
+                truth.bytes,
+                truth.flows,
+                truth.requests(),
+                truth.clone().without_calls(),
+            ))
         }
         _ => bail!("no such job; there are: {USAGE}"),
     }

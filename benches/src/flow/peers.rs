@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 
 use super::Work;
 use crate::child::{Ended, measure};
-use crate::traffic::Tally;
 
 /// A program beside which the engine is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,25 +62,25 @@ impl Peer {
         }
     }
 
-    /// Checks that it does its work: that its records have every packet.
+    /// Checks that it does its work: that it counts every packet of a capture that has so many.
     ///
     /// # Errors
     /// When it is not installed, fails, or leaves something out.
-    pub fn check(self, capture: &Path, truth: &Tally) -> Result<()> {
-        let packets = match self {
+    pub fn check(self, capture: &Path, packets: u64) -> Result<()> {
+        let counted = match self {
             Self::Argus => {
                 let records = capture.with_extension("argus");
                 let _ = fs::remove_file(&records);
                 argus(capture, &records)?;
-                let counted = measure(Command::new("racount").arg("-r").arg(&records))?;
+                let told = measure(Command::new("racount").arg("-r").arg(&records))?;
                 fs::remove_file(&records)?;
-                number_behind(&counted.output, "sum", 1)
+                number_behind(&told.output, "sum", 1)
             }
             Self::Softflowd => number_behind(&self.run(capture)?.output, "Packets processed:", 0),
             Self::Ndpi => number_behind(&self.run(capture)?.output, "IP packets:", 0),
         };
-        let packets = packets.context("it told no number of packets")?;
-        ensure!(packets == truth.packets, "it counted {packets} packets of {}", truth.packets);
+        let counted = counted.context("it told no number of packets")?;
+        ensure!(counted == packets, "it counted {counted} packets of {packets}");
         Ok(())
     }
 }
