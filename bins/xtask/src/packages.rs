@@ -28,6 +28,14 @@ pub const WORKLOAD: &[Tool] = &[
 /// What the tests use beside that.
 pub const TESTS: &[Tool] = &[("ip", "iproute2"), ("psql", "postgresql-client"), ("tcpdump", "tcpdump")];
 
+/// The programs beside which the benches measure.
+pub const PEERS: &[Tool] = &[
+    ("argus", "argus-server"),
+    ("racount", "argus-client"),
+    ("softflowd", "softflowd"),
+    ("ndpiReader", "libndpi-bin"),
+];
+
 /// The tools of this list that are not there.
 #[must_use]
 pub fn missing(tools: &[Tool]) -> Vec<Tool> {
