@@ -1,5 +1,6 @@
 //! The parsers as their users see them.
 
+mod conversation;
 mod dns;
 mod dubbo;
 mod frames;
@@ -9,6 +10,7 @@ mod http2;
 mod kafka;
 mod mysql;
 mod postgresql;
+mod properties;
 mod redis;
 mod talk;
 mod unanswered;
