@@ -1,4 +1,5 @@
 //! The parsers as their users see them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod conversation;
 mod dns;
