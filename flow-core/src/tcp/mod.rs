@@ -50,13 +50,13 @@ pub(crate) struct Tcp {
     /// Sequence number of each end's FIN.
     fins: [Option<u32>; 2],
     /// Its first reset, unless both had closed.
-    reset: Option<Reset>,
+    reset: Option<Box<Reset>>,
     /// A segment that is no part of a handshake was seen.
     beyond_handshake: bool,
 }
 
 /// A reset.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Reset {
     by: End,
     /// Behind what each end had sent.
@@ -67,11 +67,11 @@ impl Tcp {
     /// Whether this SYN opens another connection than this one.
     pub(crate) fn is_reopened_by(&self, from: End, header: &TcpHeader) -> bool {
         let flags = header.flags;
-        let is_first = flags.syn() && !flags.ack() && !flags.rst();
+        if !flags.syn() || flags.ack() || flags.rst() {
+            return false;
+        }
         // Of a connection that this end was not seen in, nothing is left to open once the other end was past its own SYN.
-        let is_other =
-            self.initial[from].map_or(self.beyond_handshake || self.is_over(), |initial| initial != header.seq);
-        is_first && is_other
+        self.initial[from].map_or(self.beyond_handshake || self.is_over(), |initial| initial != header.seq)
     }
 
     /// Takes in the flags and sequence numbers of a segment.
@@ -89,14 +89,14 @@ impl Tcp {
         mine.syn_ack += u64::from(flags.syn() && flags.ack());
         mine.fin += u64::from(flags.fin());
         mine.rst += u64::from(flags.rst());
-        if self.reset.is_some_and(|reset| reset.is_refuted_by(from, header, payload)) {
+        if self.reset.as_ref().is_some_and(|reset| reset.is_refuted_by(from, header, payload)) {
             self.reset = None;
         }
         self.handshake.see(from, time, header);
         self.health.see(from, time, header, payload, counters);
         if flags.rst() {
             if self.reset.is_none() && !self.both_closed() {
-                self.reset = Some(Reset::new(from, header, self.health.sent()));
+                self.reset = Some(Box::new(Reset::new(from, header, self.health.sent())));
             }
             return;
         }
@@ -146,7 +146,7 @@ impl Tcp {
     pub(crate) fn close(&self, client: End, counters: &[EndCounters; 2], ended: Ended) -> Close {
         let server = client.other();
         let is_opening = counters[client].syn > 0 && counters[server].syn_ack == 0;
-        match (self.reset.map(|reset| reset.by), self.fins[client], self.fins[server]) {
+        match (self.reset.as_ref().map(|reset| reset.by), self.fins[client], self.fins[server]) {
             (None, Some(_), Some(_)) => Close::Finished,
             (Some(end), ..) if end == server && is_opening && !self.beyond_handshake => Close::Refused,
             (Some(end), ..) if end == server => Close::ServerReset,
