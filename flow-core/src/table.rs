@@ -28,13 +28,14 @@ pub(crate) struct Table {
     interface_in_key: bool,
 }
 
+#[repr(C)]
 struct Entry {
-    flow: Flow,
     hash: u64,
-    /// In which of `ends` it stands.
-    is_mutual: bool,
     /// What stands for it in `ends` and in `alarms`.
     deadlines: Deadlines,
+    /// In which of `ends` it stands.
+    is_mutual: bool,
+    flow: Flow,
 }
 
 /// When a conversation wants to be looked at, on the steady clock.

@@ -49,18 +49,12 @@ pub(crate) struct Tcp {
     initial: [Option<u32>; 2],
     /// Sequence number of each end's FIN.
     fins: [Option<u32>; 2],
-    /// Its first reset, unless both had closed.
-    reset: Option<Box<Reset>>,
+    /// Who reset it first, unless both had closed.
+    reset: Option<End>,
+    /// Behind what each end had sent until then.
+    sent_before_reset: [Option<u32>; 2],
     /// A segment that is no part of a handshake was seen.
     beyond_handshake: bool,
-}
-
-/// A reset.
-#[derive(Debug)]
-struct Reset {
-    by: End,
-    /// Behind what each end had sent.
-    sent: [Option<u32>; 2],
 }
 
 impl Tcp {
@@ -89,14 +83,21 @@ impl Tcp {
         mine.syn_ack += u64::from(flags.syn() && flags.ack());
         mine.fin += u64::from(flags.fin());
         mine.rst += u64::from(flags.rst());
-        if self.reset.as_ref().is_some_and(|reset| reset.is_refuted_by(from, header, payload)) {
+        if self.reset == Some(from) && self.goes_on(from, header, payload) {
             self.reset = None;
         }
         self.handshake.see(from, time, header);
         self.health.see(from, time, header, payload, counters);
         if flags.rst() {
             if self.reset.is_none() && !self.both_closed() {
-                self.reset = Some(Box::new(Reset::new(from, header, self.health.sent())));
+                self.reset = Some(from);
+                self.sent_before_reset = self.health.sent();
+                // What it sent before may still come.
+                if let Some(sent) = &mut self.sent_before_reset[from]
+                    && (0..NEAR).contains(&distance(*sent, header.seq))
+                {
+                    *sent = header.seq;
+                }
             }
             return;
         }
@@ -114,6 +115,16 @@ impl Tcp {
         if flags.fin() {
             self.fins[from].get_or_insert(first.wrapping_add(payload));
         }
+    }
+
+    /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
+    fn goes_on(&self, from: End, header: &TcpHeader, payload: u32) -> bool {
+        let flags = header.flags;
+        let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
+        let before = &self.sent_before_reset;
+        let says_more = before[from].is_some_and(|sent| distance(sent, end) > 0);
+        let hears_more = flags.ack() && before[from.other()].is_some_and(|sent| distance(sent, header.ack) > 0);
+        !flags.rst() && (flags.syn() || says_more || hears_more)
     }
 
     /// The acknowledgement as far as it covers bytes: a FIN takes a number of its own.
@@ -146,7 +157,7 @@ impl Tcp {
     pub(crate) fn close(&self, client: End, counters: &[EndCounters; 2], ended: Ended) -> Close {
         let server = client.other();
         let is_opening = counters[client].syn > 0 && counters[server].syn_ack == 0;
-        match (self.reset.as_ref().map(|reset| reset.by), self.fins[client], self.fins[server]) {
+        match (self.reset, self.fins[client], self.fins[server]) {
             (None, Some(_), Some(_)) => Close::Finished,
             (Some(end), ..) if end == server && is_opening && !self.beyond_handshake => Close::Refused,
             (Some(end), ..) if end == server => Close::ServerReset,
@@ -159,29 +170,5 @@ impl Tcp {
             (None, None, None) if !self.is_established() && counters[server].syn_ack > 0 => Close::SynAckUnanswered,
             (None, None, None) => ended.close(),
         }
-    }
-}
-
-impl Reset {
-    fn new(by: End, header: &TcpHeader, mut sent: [Option<u32>; 2]) -> Self {
-        // What it sent before may still come.
-        if let Some(edge) = &mut sent[by]
-            && (0..NEAR).contains(&distance(*edge, header.seq))
-        {
-            *edge = header.seq;
-        }
-        Self { by, sent }
-    }
-
-    /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
-    fn is_refuted_by(&self, from: End, header: &TcpHeader, payload: u32) -> bool {
-        let flags = header.flags;
-        if from != self.by || flags.rst() {
-            return false;
-        }
-        let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
-        let says_more = self.sent[from].is_some_and(|sent| distance(sent, end) > 0);
-        let hears_more = flags.ack() && self.sent[from.other()].is_some_and(|sent| distance(sent, header.ack) > 0);
-        flags.syn() || says_more || hears_more
     }
 }
