@@ -1,13 +1,13 @@
-//! Suites that measure the libraries beside other programs. `cargo xtask bench NAME` runs one and prints its figures; `cargo bench`
-//! runs the criterion benches, which need no other program.
-//!
-//! Every suite checks the results it times against the truth, so that a faster wrong answer fails.
+#![doc = include_str!("../README.md")]
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
 
+pub mod child;
+pub mod flow;
 pub mod messages;
 pub mod parsers;
 mod report;
 mod timing;
+pub mod traffic;
 
 pub use report::Report;
 pub use timing::{cpu_time, fastest};
@@ -16,4 +16,4 @@ pub use timing::{cpu_time, fastest};
 pub type Suite = (&'static str, fn(bool) -> anyhow::Result<Report>);
 
 /// Every suite.
-pub const SUITES: &[Suite] = &[("parsers", parsers::run)];
+pub const SUITES: &[Suite] = &[("flow", flow::run), ("parsers", parsers::run)];

@@ -48,12 +48,14 @@ pub fn read(exchange: &Exchange, times: u32, redact: bool) {
     let (mut sent, mut received) = (0, 0);
     for number in 0..u64::from(times) {
         let time = Timestamp::from_nanos(number * 1000);
-        let request = StreamChunk { side: Side::Client, time, offset: sent, bytes: exchange.request, missing: 0 };
-        sent += exchange.request.len() as u64;
-        dissector.push(&mut connection, request);
-        let response = StreamChunk { side: Side::Server, time, offset: received, bytes: exchange.response, missing: 0 };
-        received += exchange.response.len() as u64;
-        dissector.push(&mut connection, response);
+        let usual = (exchange.request, exchange.response);
+        let (request, response) = if number == 0 { exchange.first.unwrap_or(usual) } else { usual };
+        let chunk = StreamChunk { side: Side::Client, time, offset: sent, bytes: request, missing: 0 };
+        sent += request.len() as u64;
+        dissector.push(&mut connection, chunk);
+        let chunk = StreamChunk { side: Side::Server, time, offset: received, bytes: response, missing: 0 };
+        received += response.len() as u64;
+        dissector.push(&mut connection, chunk);
         while let Some(call) = dissector.poll() {
             black_box((call.resource(), call.status_code(), call.duration()));
         }
@@ -66,8 +68,14 @@ fn check(exchange: &Exchange) -> Result<()> {
     options.redact = false;
     let mut dissector = Dissector::new(options);
     let mut connection = Connection::new(exchange.opening);
-    for (side, bytes) in [(Side::Client, exchange.request), (Side::Server, exchange.response)] {
-        dissector.push(&mut connection, StreamChunk { side, time: Timestamp::ZERO, offset: 0, bytes, missing: 0 });
+    let mut sent = [0, 0];
+    for (request, response) in exchange.first.into_iter().chain([(exchange.request, exchange.response)]) {
+        while dissector.poll().is_some() {}
+        for (side, bytes) in [(Side::Client, request), (Side::Server, response)] {
+            let offset = sent[side as usize];
+            sent[side as usize] += bytes.len() as u64;
+            dissector.push(&mut connection, StreamChunk { side, time: Timestamp::ZERO, offset, bytes, missing: 0 });
+        }
     }
     let call = dissector.poll();
     let call = call.as_ref();

@@ -76,6 +76,16 @@ pub(crate) enum Route {
     V6 { from: [u64; 2], to: [u64; 2] },
 }
 
+impl Route {
+    /// Both addresses, the same for both directions.
+    pub(crate) fn hosts(self) -> Hosts {
+        match self {
+            Self::V4 { from, to } => Hosts::V4([from.min(to), from.max(to)]),
+            Self::V6 { from, to } => Hosts::V6([from.min(to), from.max(to)]),
+        }
+    }
+}
+
 impl Tuple {
     pub(crate) const ICMP: u8 = 1;
     pub(crate) const TCP: u8 = 6;

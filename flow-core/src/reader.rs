@@ -169,12 +169,11 @@ impl Reader {
         let turned = Conversation { client: conversation.server, server: conversation.client, ..conversation };
         let conversation = if call.client() == Side::Client { conversation } else { turned };
         let seq = |side: Side, offset: Option<u64>| Some(base.of(side)?.wrapping_add(offset? as u32));
-        let asker = call.requester();
         Some(CallRecord {
             id,
             conversation,
-            tcp_seq_request: seq(asker, call.request_offset()),
-            tcp_seq_response: seq(asker.other(), call.response_offset()),
+            tcp_seq_request: seq(call.requester(), call.request_offset()),
+            tcp_seq_response: seq(call.answerer(), call.response_offset()),
             call,
         })
     }

@@ -72,6 +72,8 @@ pub(crate) enum Role {
     Request(Key),
     /// A request that may be one that is open already.
     Repeatable(Key),
+    /// A request that its receiver would have made, told by the one who answers it.
+    Promised(Key),
     Response(Key),
     OneWay,
 }
@@ -112,6 +114,10 @@ pub(crate) struct Record {
     pub(crate) incomplete: bool,
     /// Sent before a gap in the answers: its answer may be lost.
     pub(crate) doubtful: bool,
+    /// The side that sent the request answers it.
+    pub(crate) promised: bool,
+    /// The time to the end of the response is told as an attribute.
+    pub(crate) timed_to_end: bool,
 }
 
 impl Record {
@@ -138,6 +144,7 @@ pub(crate) struct Finished {
     pub(crate) transport: Transport,
     pub(crate) client: Side,
     pub(crate) requester: Side,
+    pub(crate) answerer: Side,
     pub(crate) kind: CallKind,
     pub(crate) duration: Option<Duration>,
 }
@@ -181,6 +188,12 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn requester(&self) -> Side {
         self.0.requester
+    }
+
+    /// Which side of the connection, as handed in, sends the response: the other one, but for what a server pushes.
+    #[must_use]
+    pub fn answerer(&self) -> Side {
+        self.0.answerer
     }
 
     /// Time of the first byte of the request; of the response if only that was seen.

@@ -126,6 +126,8 @@ const KEY: u8 = 0x40;
 const TEXT: u8 = 0x41;
 const NUMBER: u8 = 0x42;
 const FLAG: u8 = 0x43;
+/// What a field was before another message said better.
+const REPLACED: u8 = 0x44;
 const LENGTH_BITS: u32 = 24;
 
 /// Texts with their tags, in the order in which they were written.
@@ -138,6 +140,8 @@ pub(crate) struct Fields {
     present: u16,
     /// One bit per [`Field`] that was cut.
     cut: u16,
+    /// One bit per [`Field`] that replaces what it is merged into.
+    prevails: u16,
     attributes: u8,
 }
 
@@ -147,6 +151,7 @@ impl Fields {
         self.entries.clear();
         self.present = 0;
         self.cut = 0;
+        self.prevails = 0;
         self.attributes = 0;
     }
 
@@ -175,17 +180,45 @@ impl Fields {
         self.set_with(field, usize::MAX, |text| value.push_to(text, limit))
     }
 
-    /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself.
+    /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself. Nothing
+    /// appended is no value.
     pub(crate) fn set_with(&mut self, field: Field, limit: usize, write: impl FnOnce(&mut String) -> bool) -> bool {
         if self.has(field) {
             return false;
         }
         let start = self.text.len();
         let cut = write(&mut self.text) | cut_at(&mut self.text, start.saturating_add(limit));
+        if self.text.len() == start {
+            return cut;
+        }
         self.enter(field as u8, start);
         self.present |= 1 << field as u8;
         self.cut |= u16::from(cut) << field as u8;
         cut
+    }
+
+    /// Sets `field` to a part of the text of another one.
+    pub(crate) fn set_within(&mut self, field: Field, of: Field, part: impl FnOnce(&str) -> core::ops::Range<usize>) {
+        let mut start = 0;
+        let place = self.entries.iter().find_map(|entry| {
+            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            start += length;
+            ((entry >> LENGTH_BITS) as u8 == of as u8).then_some(start - length..start)
+        });
+        let Some(whole) = place.and_then(|place| Some((place.start, self.text.get(place)?))) else { return };
+        let range = part(whole.1);
+        if !self.has(field) && whole.1.get(range.clone()).is_some() {
+            let from = whole.0;
+            let start = self.text.len();
+            self.text.extend_from_within(from + range.start..from + range.end);
+            self.enter(field as u8, start);
+            self.present |= 1 << field as u8;
+        }
+    }
+
+    /// What this says of `field` replaces what it is merged into.
+    pub(crate) fn prevail(&mut self, field: Field) {
+        self.prevails |= 1 << field as u8;
     }
 
     pub(crate) fn mark_cut(&mut self, field: Field) {
@@ -287,6 +320,17 @@ impl Fields {
 
     /// Takes over what `other` has and `self` has not.
     pub(crate) fn merge(&mut self, other: &Self) {
+        let replaced = self.present & other.present & other.prevails;
+        if replaced != 0 {
+            for entry in &mut self.entries {
+                let tag = *entry >> LENGTH_BITS;
+                if tag < u32::from(KEY) && replaced & 1 << tag != 0 {
+                    *entry = u32::from(REPLACED) << LENGTH_BITS | *entry & ((1 << LENGTH_BITS) - 1);
+                }
+            }
+            self.present &= !replaced;
+            self.cut &= !replaced;
+        }
         for (tag, text) in other.entries() {
             let bit = if tag < KEY { 1 << tag } else { 0 };
             if self.present & bit == 0 {
@@ -396,5 +440,10 @@ mod tests {
         assert_eq!(request.get(Field::Resource), Some("/a"));
         assert_eq!(request.get(Field::StatusCode), Some("200"));
         assert_eq!(request.attributes().collect::<Vec<_>>(), [("k", Value::Text("v"))]);
+        let mut correction = Fields::default();
+        correction.set(Field::Resource, Text::Bytes(b"/c"), 100);
+        correction.prevail(Field::Resource);
+        request.merge(&correction);
+        assert_eq!((request.get(Field::Resource), request.get(Field::StatusCode)), (Some("/c"), Some("200")));
     }
 }

@@ -28,9 +28,15 @@ mod trace_context;
 mod url;
 
 pub mod dns;
+pub mod dubbo;
+pub mod grpc;
 pub mod http1;
+pub mod http2;
+pub mod kafka;
 pub mod mysql;
+pub mod postgresql;
 pub mod redis;
+pub mod triple;
 
 pub use call::{Call, CallKind, Status};
 pub use connection::Connection;

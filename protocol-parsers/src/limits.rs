@@ -20,6 +20,13 @@ pub struct Limits {
     pub text_bytes: usize,
     /// Attributes of one call.
     pub attributes: usize,
+    /// Bytes of one direction's header table in HTTP/2, counted as RFC 7541, 4.1 does. Entries beyond it are unknown when they are
+    /// referred to, and the calls are marked as incomplete.
+    pub header_table_bytes: usize,
+    /// Bytes of one header list in HTTP/2, counted likewise: short references can make long lists. Headers beyond it are not read.
+    pub header_list_bytes: usize,
+    /// gRPC streams of one connection whose messages are counted at once.
+    pub counted_streams: usize,
     /// Finished calls that wait for [`poll`](crate::Dissector::poll); more are dropped and counted.
     pub ready_calls: usize,
     /// A request on TCP or a Unix socket without an answer for this long is a timeout.
@@ -45,6 +52,9 @@ impl Default for Limits {
             connection_bytes: 256 << 10,
             text_bytes: 64 << 10,
             attributes: 64,
+            header_table_bytes: 16 << 10,
+            header_list_bytes: 64 << 10,
+            counted_streams: 256,
             ready_calls: 65_536,
             stream_timeout: Duration::from_secs(120),
             datagram_timeout: Duration::from_secs(15),
@@ -86,8 +96,16 @@ pub struct Stats {
     pub timeouts: u64,
     /// Text fields cut by [`Limits::text_bytes`].
     pub texts_cut: u64,
+    /// Texts of prepared statements that a parser dropped to keep its own bounds.
+    pub texts_forgotten: u64,
     /// Attributes dropped by [`Limits::attributes`].
     pub attributes_dropped: u64,
+    /// Entries of header tables dropped by [`Limits::header_table_bytes`].
+    pub header_entries_dropped: u64,
+    /// Header lists cut by [`Limits::header_list_bytes`].
+    pub header_lists_cut: u64,
+    /// Streams whose messages were not counted to the end because of [`Limits::counted_streams`].
+    pub streams_uncounted: u64,
     /// Calls dropped by [`Limits::ready_calls`].
     pub calls_dropped: u64,
 }

@@ -8,7 +8,7 @@ use crate::open::OpenCalls;
 use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Transport};
 
 /// Takes down the fields of the message being read. What is written is dropped unless the step is a
-/// [`Step::Message`](crate::Step::Message) or [`Step::Part`](crate::Step::Part).
+/// [`Step::Message`](crate::Step::Message), [`Step::Part`](crate::Step::Part) or [`Step::Unanswered`](crate::Step::Unanswered).
 pub struct MessageWriter<'a> {
     pub(crate) draft: &'a mut Record,
     pub(crate) open: &'a OpenCalls,
@@ -27,6 +27,11 @@ impl MessageWriter<'_> {
     /// The message is a request that may have been sent before: if one with this key waits for its answer, they are the same call.
     pub fn request_again(&mut self, key: Key) {
         self.draft.role = Role::Repeatable(key);
+    }
+
+    /// The message is a request of the other side, announced by the side that will answer it with this key.
+    pub fn promise(&mut self, key: Key) {
+        self.draft.role = Role::Promised(key);
     }
 
     /// The message answers the request with this key.
@@ -49,10 +54,11 @@ impl MessageWriter<'_> {
         self.draft.context = context;
     }
 
-    /// The number kept with the request that a response of the reading side with this key answers.
+    /// The number kept with the request that a response of the reading side with this key answers, also where that request was
+    /// reported as unanswered already.
     #[must_use]
     pub fn context_of_request(&self, key: Key) -> Option<u64> {
-        self.open.unanswered(self.from.other(), key).map(|record| record.context)
+        self.open.context(self.from.other(), key)
     }
 
     /// A field of the request that a response of the reading side with this key answers.
@@ -75,6 +81,11 @@ impl MessageWriter<'_> {
         self.draft.status = status;
     }
 
+    /// Tells the time to the response's last byte in the attribute `duration_total_ns`, where the duration ends earlier.
+    pub fn time_to_end(&mut self) {
+        self.draft.timed_to_end = true;
+    }
+
     /// Bytes that were needed are missing.
     pub fn incomplete(&mut self) {
         self.draft.incomplete = true;
@@ -91,6 +102,12 @@ impl MessageWriter<'_> {
         self.stats.texts_cut += u64::from(cut);
     }
 
+    /// Sets a text field of the call, also if another message of it has set it before.
+    pub(crate) fn replace(&mut self, field: Field, bytes: &[u8]) {
+        self.field(field, bytes);
+        self.draft.fields.prevail(field);
+    }
+
     /// Sets a text field to what `write` appends to the string it is given. It must append only.
     pub fn field_with(&mut self, field: Field, write: impl FnOnce(&mut String)) {
         let cut = self.draft.fields.set_with(field, self.options.limits.text_bytes, |text| {
@@ -98,6 +115,11 @@ impl MessageWriter<'_> {
             false
         });
         self.stats.texts_cut += u64::from(cut);
+    }
+
+    /// Sets a text field to a part of another one, which `part` chooses.
+    pub(crate) fn field_within(&mut self, field: Field, of: Field, part: impl FnOnce(&str) -> core::ops::Range<usize>) {
+        self.draft.fields.set_within(field, of, part);
     }
 
     /// The text of a field goes on, but was too long to be kept.
@@ -110,6 +132,17 @@ impl MessageWriter<'_> {
     pub fn field_number(&mut self, field: Field, number: u64) {
         let mut digits = [0; 20];
         self.field(field, decimal(number, &mut digits));
+    }
+
+    /// What was written into a field of this message so far.
+    #[must_use]
+    pub fn written(&self, field: Field) -> Option<&str> {
+        self.draft.fields.get(field)
+    }
+
+    /// Texts of earlier messages, kept for later ones, were dropped to keep a bound.
+    pub fn count_forgotten(&mut self, count: u64) {
+        self.stats.texts_forgotten += count;
     }
 
     /// Whether the field is set already.

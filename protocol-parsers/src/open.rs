@@ -14,6 +14,8 @@ pub(crate) struct Entry {
     requester: Side,
     /// What the record held when it was last changed.
     bytes: usize,
+    /// The record's context, once it was reported.
+    context: u64,
     /// Empty once the request has been reported as unanswered: the place stays, so that a late answer does not go to another request.
     record: Option<Box<Record>>,
 }
@@ -73,7 +75,7 @@ impl OpenCalls {
     pub(crate) fn push(&mut self, key: Key, requester: Side, record: Box<Record>) -> usize {
         let bytes = record.memory();
         self.held += bytes;
-        let entry = Entry { key, requester, bytes, record: Some(record) };
+        let entry = Entry { key, requester, bytes, context: 0, record: Some(record) };
         match core::mem::take(&mut self.row) {
             Row::None => self.row = Row::One(entry),
             Row::One(first) => self.row = Row::Many(Box::new(VecDeque::from([first, entry]))),
@@ -102,7 +104,13 @@ impl OpenCalls {
     }
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &Entry)> {
-        (0..self.len()).filter_map(|position| Some((position, self.get(position)?)))
+        let (front, back) = match &self.row {
+            Row::None => (&[][..], &[][..]),
+            Row::One(entry) => (core::slice::from_ref(entry), &[][..]),
+            Row::Many(entries) => entries.as_slices(),
+        };
+        let behind = front.len();
+        front.iter().enumerate().chain(back.iter().enumerate().map(move |(position, entry)| (behind + position, entry)))
     }
 
     /// Lets `change` work on the record at `position`.
@@ -139,6 +147,7 @@ impl OpenCalls {
         let entry = self.get_mut(position)?;
         let bytes = core::mem::take(&mut entry.bytes);
         let record = entry.record.take();
+        entry.context = record.as_ref().map_or(0, |record| record.context);
         self.held -= bytes;
         record
     }
@@ -164,6 +173,15 @@ impl OpenCalls {
             Place::At(position) => self.get(position)?.record.as_deref(),
             _ => None,
         }
+    }
+
+    /// The context of the request that an answer with this key belongs to, also where it has been reported already.
+    pub(crate) fn context(&self, requester: Side, key: Key) -> Option<u64> {
+        let (Place::At(position) | Place::Late(position)) = self.place_for_response(requester, key) else {
+            return None;
+        };
+        let entry = self.get(position)?;
+        Some(entry.record.as_ref().map_or(entry.context, |record| record.context))
     }
 
     /// The key of the oldest unanswered request for which `test` holds.

@@ -35,6 +35,15 @@ impl Dissector {
                 self.open_request(connection, side, key, (start, offset), bytes);
                 Some(Part::Request(key))
             }
+            Role::Promised(key) => {
+                let position = self.open_request(connection, side.other(), key, (start, offset), bytes);
+                connection.open.change(position, |record| {
+                    record.from_server = side == Side::Server;
+                    record.promised = true;
+                    record.request = Half::Ended;
+                });
+                None
+            }
             Role::OneWay => {
                 self.open_request(connection, side, Key::Order, (start, offset), bytes);
                 Some(Part::Request(Key::Order))
@@ -76,7 +85,7 @@ impl Dissector {
         key: Key,
         (start, offset): (Timestamp, u64),
         bytes: u64,
-    ) {
+    ) -> usize {
         self.make_room(connection);
         let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
         record.start = start;
@@ -90,7 +99,7 @@ impl Dissector {
             // Nothing answers it.
             record.response = Half::Ended;
         }
-        connection.open.push(key, side, record);
+        connection.open.push(key, side, record)
     }
 
     fn begin_response(
@@ -103,6 +112,7 @@ impl Dissector {
         bytes: u64,
     ) -> bool {
         let requester = side.other();
+        self.end_lost_response(connection, requester, key);
         self.settle_doubt(connection, requester, key);
         let position = match connection.open.place_for_response(requester, key) {
             Place::At(position) => position,
@@ -128,6 +138,10 @@ impl Dissector {
             record.protocol = draft.protocol.or(record.protocol);
             record.incomplete |= draft.incomplete | record.doubtful;
             record.doubtful = false;
+            if record.request == Half::Absent {
+                record.start = start;
+            }
+            record.timed_to_end |= draft.timed_to_end;
             record.head_end = head_end;
             record.end = head_end;
             record.response_offset = offset;
@@ -172,6 +186,65 @@ impl Dissector {
         }
     }
 
+    /// A call has ended as a whole, with bytes of one of its messages.
+    pub(crate) fn end_call(&mut self, connection: &mut Connection, side: Side, of: Part, last: (u64, Timestamp)) {
+        let (key, requester) = match of {
+            Part::Request(key) => (key, side),
+            Part::Response(key) => (key, side.other()),
+        };
+        let Some(position) = connection.open.find(|other, asked, _| other == key && asked == requester) else { return };
+        let draft = &self.draft;
+        let taken_back = connection.open.change(position, |record| {
+            let (bytes, time) = last;
+            match of {
+                Part::Request(_) if record.request == Half::Open => record.request_bytes += bytes,
+                Part::Response(_) if record.response == Half::Open => {
+                    record.response_bytes += bytes;
+                    record.end = time;
+                }
+                _ => {}
+            }
+            if record.response != Half::Ended {
+                record.fields.merge(&draft.fields);
+                record.incomplete |= draft.incomplete;
+                if draft.status != Status::Unknown {
+                    record.status = draft.status;
+                }
+            }
+            if record.request == Half::Open {
+                record.request = Half::Ended;
+            }
+            matches!(of, Part::Request(_)) && record.response == Half::Absent
+        });
+        // The answer may be on its way, crossing what takes the request back.
+        if taken_back == Some(false)
+            && let Some(record) = connection.open.remove(position)
+        {
+            self.emit(connection, record);
+        }
+    }
+
+    /// What the last protocol of the connection hands on to the next: a response that will come, without its request.
+    pub(crate) fn hand_on(&mut self, connection: &mut Connection, time: Timestamp) {
+        let (Role::Response(key), State::Reading { .. }) = (self.draft.role, &connection.state) else { return };
+        let position = self.open_request(connection, Side::Client, key, (time, 0), 0);
+        connection.open.change(position, |record| record.request = Half::Absent);
+    }
+
+    /// The oldest request with this key that waits for an answer of `side` gets none. Says whether there is one.
+    pub(crate) fn give_none(&mut self, connection: &mut Connection, side: Side, key: Key) -> bool {
+        let (Place::At(position) | Place::Late(position)) = connection.open.place_for_response(side.other(), key)
+        else {
+            return false;
+        };
+        if let Some(mut record) = connection.open.remove(position) {
+            record.fields.merge(&self.draft.fields);
+            record.incomplete |= self.draft.incomplete;
+            self.emit(connection, record);
+        }
+        true
+    }
+
     fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
         let finished = connection.open.change(position, |record| {
             let half = if response { &mut record.response } else { &mut record.request };
@@ -190,7 +263,9 @@ impl Dissector {
         let Some(position) = connection.open.find(|_, _, record| record.response == Half::Absent) else { return };
         if let Some(mut record) = connection.open.vacate(position) {
             self.stats.timeouts += 1;
-            record.status = Status::Timeout;
+            if record.status == Status::Unknown {
+                record.status = Status::Timeout;
+            }
             self.emit(connection, record);
         }
         connection.open.drop_vacant(LATE_PLACES);
@@ -258,6 +333,18 @@ impl Dissector {
         connection.doubtful = doubtful;
     }
 
+    /// An answer comes: one before it in the order that is still under way has ended unseen.
+    fn end_lost_response(&mut self, connection: &mut Connection, requester: Side, key: Key) {
+        if key != Key::Order {
+            return;
+        }
+        if let Some(first) = connection.open.find(|other, asked, _| other == key && asked == requester)
+            && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
+        {
+            self.end_half(connection, first, true);
+        }
+    }
+
     /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.
     fn settle_doubt(&mut self, connection: &mut Connection, requester: Side, key: Key) {
         if key != Key::Order || !connection.doubtful {
@@ -280,16 +367,19 @@ impl Dissector {
     /// The call is finished: nothing more will be learnt of it.
     fn emit(&mut self, connection: &mut Connection, mut record: Box<Record>) {
         let State::Reading { spec, protocol, .. } = &connection.state else { return };
+        if record.request == Half::Absent && record.response == Half::Absent {
+            // Expected, but not seen.
+            self.recycle(record);
+            return;
+        }
         let kind = match (record.role, record.request, record.response) {
             (Role::OneWay, ..) => CallKind::OneWay,
             (_, Half::Absent, _) => CallKind::ResponseOnly,
             (_, _, Half::Absent) => CallKind::RequestOnly,
             _ => CallKind::RequestResponse,
         };
-        match kind {
-            CallKind::RequestOnly if record.status != Status::Timeout => record.status = Status::Unknown,
-            CallKind::OneWay => record.response = Half::Absent,
-            _ => {}
+        if kind == CallKind::OneWay {
+            record.response = Half::Absent;
         }
         connection.confirmed |= kind == CallKind::RequestResponse;
         let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
@@ -303,6 +393,10 @@ impl Dissector {
             client = asked;
         } else if asked != client {
             record.fields.attribute("initiator", Text::Valid("server"), usize::MAX);
+        }
+        if record.timed_to_end && kind == CallKind::RequestResponse {
+            let total = i64::try_from(record.end.since(record.start).as_nanos()).unwrap_or(i64::MAX);
+            record.fields.attribute_number("duration_total_ns", total);
         }
         if record.retries > 0 {
             record.fields.attribute_number("retries", i64::from(record.retries));
@@ -319,6 +413,7 @@ impl Dissector {
             transport: connection.opening.transport,
             client,
             requester: asked,
+            answerer: if record.promised { asked } else { asked.other() },
             kind,
             duration,
             record,

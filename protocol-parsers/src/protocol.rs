@@ -92,16 +92,28 @@ macro_rules! protocols {
 protocols! {
     /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
     1 HTTP1 "http1" => crate::http1::Http1;
+    /// HTTP/2 (RFC 9113).
+    7 HTTP2 "http2" => crate::http2::Http2;
+    /// gRPC.
+    8 GRPC "grpc";
+    /// Triple, the protocol of Apache Dubbo 3.
+    9 TRIPLE "triple";
     /// Redis: RESP2 and RESP3.
     5 REDIS "redis" => crate::redis::Redis;
+    /// PostgreSQL, protocol version 3.
+    10 POSTGRESQL "postgresql" => crate::postgresql::PostgreSql;
     /// MySQL and MariaDB.
     6 MYSQL "mysql" => crate::mysql::MySql;
+    /// Dubbo 2.
+    12 DUBBO "dubbo" => crate::dubbo::Dubbo;
     /// DNS over UDP and TCP (RFC 1035).
     2 DNS "dns" => crate::dns::Dns;
     /// Multicast DNS (RFC 6762).
     3 MDNS "mdns" => crate::dns::Mdns;
     /// Link-local multicast name resolution (RFC 4795).
     4 LLMNR "llmnr" => crate::dns::Llmnr;
+    /// Apache Kafka and its relatives.
+    11 KAFKA "kafka" => crate::kafka::Kafka;
 }
 
 #[cfg(test)]

@@ -232,11 +232,20 @@ impl Dissector {
                         self.end(connection, side, of);
                     }
                 }
+                Ok(Step::End { used: count, of }) => {
+                    connection.errors = 0;
+                    let time = piece.time_at((used + count).saturating_sub(1));
+                    self.end_call(connection, side, of, (count as u64, time));
+                    used += count;
+                }
                 Ok(Step::Switch { used: count, to }) => {
+                    let time = piece.time_at(used);
                     used += count;
                     self.switch(connection, to);
+                    self.hand_on(connection, time);
                 }
-                Err(_) => {
+                Ok(Step::Unanswered { key }) if self.give_none(connection, side, key) => {}
+                Ok(Step::Unanswered { .. }) | Err(_) => {
                     failures += 1;
                     self.stats.parse_errors += 1;
                     connection.errors += 1;
@@ -321,11 +330,11 @@ impl Dissector {
 /// A step that a parser may take with so many bytes.
 fn checked(step: Step, available: usize) -> Result<Step, ParseError> {
     let fine = match step {
-        Step::NeedMore { .. } => true,
+        Step::NeedMore { .. } | Step::Unanswered { .. } => true,
         Step::Skip { used } => used > 0,
         Step::Message { used, .. } => used > 0 && used <= available,
         Step::Part { used, last, .. } => used > 0 || last,
-        Step::Switch { used, .. } => used <= available,
+        Step::End { used, .. } | Step::Switch { used, .. } => used <= available,
     };
     if fine { Ok(step) } else { Err(ParseError::at(ParseErrorKind::Length, 0)) }
 }

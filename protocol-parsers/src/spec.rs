@@ -151,7 +151,22 @@ pub enum Step {
         /// Whether the message ends with them.
         last: bool,
     },
-    /// From here on the connection speaks another protocol.
+    /// Bytes that end a call as a whole, whatever of it was seen. What was written is added to it, unless its answer has ended already.
+    /// An unanswered request that its own side ends waits on: the answer may be on its way.
+    End {
+        /// Bytes read, of those that are there. May be 0.
+        used: usize,
+        /// The call, and the message that the bytes belong to.
+        of: Part,
+    },
+    /// The oldest request with this key that waits for an answer of this side gets none. What was written is added to it. Uses no
+    /// bytes, and is an error where no request waits.
+    Unanswered {
+        /// Which request.
+        key: Key,
+    },
+    /// From here on the connection speaks another protocol. What was written is handed on: if it is a response, its fields belong to
+    /// the one with this key in the other protocol.
     Switch {
         /// Bytes that still belong to this one.
         used: usize,

@@ -8,14 +8,15 @@ use tracing_subscriber::EnvFilter;
 /// Sees every request of every process from the outside: no instrumentation, no proxy, no restart.
 ///
 /// Examples:
-///   metaflow-agent watch -i lo                            requests on the loopback interface, as they happen
-///   metaflow-agent watch --kind calls -o jsonl | jq .     every interface, one JSON object a line
-///   metaflow-agent replay capture.pcapng                  what is in a capture file
-///   tcpdump -w - | metaflow-agent replay -                what another program captures
-///   metaflow-agent run --server 127.0.0.1:7700            the daemon: everything goes to a server
+///   metaflow-agent watch -i lo                     requests on loopback
+///   metaflow-agent watch --kind calls -o jsonl     all interfaces, as JSON
+///   metaflow-agent replay capture.pcapng           what is in a file
+///   tcpdump -w - | metaflow-agent replay -         what others capture
+///   metaflow-agent run --server 127.0.0.1:7700     the daemon
 ///
-/// Exit codes: 0 ok, 1 nothing found, 2 usage, 65 damaged input, 69 server or interface not to be had, 77 no permission,
-/// 130 interrupted.
+/// Exit codes: 0 ok, 1 nothing found or refused by the server, 2 usage,
+/// 65 damaged input, 69 server or interface not to be had, 77 no
+/// permission, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "metaflow-agent", version, verbatim_doc_comment)]
 pub struct Cli {
@@ -56,6 +57,9 @@ pub struct ReplayOptions {
     /// Send everything to this server instead of printing; ends with 0 only when the server has stored every record.
     #[arg(long, value_name = "HOST:PORT", value_parser = server)]
     pub server: Option<String>,
+    /// How long the server may be away before it is given up.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub patience: Duration,
 }
 
 /// What to watch, and how to print it.

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 
 /// Why the program ends, in one line that says what to do, and its exit code (one table for all of MetaFlow's programs).
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub fn complain(failure: &Failure) {
 }
 
 /// A line for the user on stderr: stdout is for records alone. What others wrote (file names, a server's words) cannot steer the terminal.
-#[expect(clippy::print_stderr, reason = "words of a program to its user")]
 pub(crate) fn say(text: impl fmt::Display) {
-    eprintln!("metaflow-agent: {}", crate::output::escaped(&text.to_string()));
+    // Nobody is left to tell that stderr is gone.
+    _ = writeln!(io::stderr(), "metaflow-agent: {}", crate::output::escaped(&text.to_string()));
 }

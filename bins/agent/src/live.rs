@@ -1,8 +1,9 @@
 //! Observing interfaces: rings → engine → sink, on one thread.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use flow_core::{FlowEngine, Input, Options};
+use flow_core::{FlowEngine, Options};
 use metaflow_packet_capture::{
     Interface, OpenRingError, Ring, RingCounters, RingError, RingOptions, Stop, Wake, interfaces, wait,
 };
@@ -11,8 +12,7 @@ use tracing::{debug, warn};
 
 use crate::failure::Failure;
 use crate::place::{LivePlaces, Places};
-use crate::replay::of_engine;
-use crate::sink::{End, Observed, Sink, hand_on};
+use crate::sink::{End, Observed, Sink, feed, hand_on};
 use crate::uplink::Exclusions;
 
 /// Memory of all rings together, about; each has its share.
@@ -23,7 +23,7 @@ const MOST_RINGS: usize = 64;
 const BLOCK: Duration = Duration::from_millis(50);
 /// How often time is told to the engine.
 const TICK: Duration = Duration::from_secs(1);
-/// How often new interfaces are looked for.
+/// How often it is looked which interfaces there are.
 const RESCAN: Duration = Duration::from_secs(5);
 /// How long what lies in the rings is still read when told to stop.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -31,6 +31,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Interfaces that are being observed.
 pub(crate) struct Live {
     rings: Vec<Ring>,
+    /// The kernel's numbers of their interfaces: a new interface may have an old one's name.
+    indexes: HashMap<String, u32>,
     /// Whether interfaces that come later are observed too.
     all: bool,
     options: RingOptions,
@@ -38,6 +40,8 @@ pub(crate) struct Live {
     engine: FlowEngine,
     places: Places,
     start_ns: u64,
+    /// Why there is nothing left to observe.
+    gone: Option<String>,
 }
 
 /// How an observation ended.
@@ -69,13 +73,23 @@ impl Live {
         let share = (RINGS_BYTES / wanted.len().max(1)).clamp(*RingOptions::RING_BYTES.start(), 16 << 20);
         let options_of_rings = RingOptions { ring_bytes: share, block_timeout: BLOCK, ..RingOptions::default() };
         let (rings, engine) = (Vec::new(), FlowEngine::new(options));
-        let mut live = Self { rings, all, options: options_of_rings, exclusions, engine, places, start_ns: now_ns() };
+        let mut live = Self {
+            rings,
+            indexes: HashMap::new(),
+            all,
+            options: options_of_rings,
+            exclusions,
+            engine,
+            places,
+            start_ns: now_ns(),
+            gone: None,
+        };
         for name in wanted {
             match live.add(name, &present) {
                 Ok(()) => {}
                 // Of all interfaces some may have gone meanwhile, or be of a kind that cannot be captured.
                 Err(error) if all && !matches!(error, OpenRingError::NoPrivilege { .. }) => {
-                    warn!(%error, "not observed")
+                    warn!(%error, "not observed");
                 }
                 Err(error) => return Err(not_opened(&error)),
             }
@@ -102,7 +116,7 @@ impl Live {
             Ok(ended)
         });
         match observed {
-            Ok(ended) => Ok(ended),
+            Ok(ended) => self.gone.take().map_or(Ok(ended), |why| Err(Failure::unavailable(why))),
             Err(End::Enough) => Ok(Ended::AsAsked),
             Err(End::Failed(failure)) => Err(failure),
         }
@@ -128,12 +142,12 @@ impl Live {
                 next_tick = now + TICK;
                 self.tick(sink)?;
             }
-            if self.all && now >= next_scan {
+            if now >= next_scan {
                 next_scan = now + RESCAN;
                 self.scan();
             }
             sink.pause()?;
-            if until.is_some_and(|until| now >= until) {
+            if self.gone.is_some() || until.is_some_and(|until| now >= until) {
                 return Ok(Ended::AsAsked);
             }
         }
@@ -141,30 +155,34 @@ impl Live {
 
     /// One batch of each ring in turn, so that a flooded one does not hold up the others. Says whether there was any.
     fn turn(&mut self, sink: &mut impl Sink) -> Result<bool, End> {
-        let (mut any, mut failed) = (false, None);
+        let (mut any, mut failed) = (false, Vec::new());
         for (place, ring) in self.rings.iter_mut().enumerate() {
             match ring.next_batch() {
                 Ok(Some(batch)) => {
                     any = true;
-                    for packet in batch {
-                        self.engine.handle(Input::Packet(of_engine(packet)));
-                        hand_on(&mut self.engine, &self.places, sink)?;
-                    }
+                    feed(&mut self.engine, batch, &self.places, sink)?;
                 }
                 Ok(None) => {}
                 // It gives packets again when the interface comes back.
                 Err(error @ RingError::Down { .. }) => warn!("{error}"),
-                Err(error) => failed = Some((place, error)),
+                Err(error) => failed.push((place, error)),
             }
         }
-        if let Some((place, error)) = failed {
-            self.rings.swap_remove(place);
-            if self.rings.is_empty() && !self.all {
-                return Err(End::Failed(Failure::unavailable(error.to_string())));
-            }
-            warn!("{error}");
+        // From the last on, so that the places of the others stay.
+        for (place, error) in failed.into_iter().rev() {
+            self.close(place, error.to_string());
         }
         Ok(any)
+    }
+
+    /// An interface is observed no longer. When it was the last of those that were named, there is nothing left to do.
+    fn close(&mut self, place: usize, why: String) {
+        self.indexes.remove(self.rings.remove(place).interface());
+        if self.rings.is_empty() && !self.all {
+            self.gone = Some(why);
+        } else {
+            warn!("{why}");
+        }
     }
 
     fn tick(&mut self, sink: &mut impl Sink) -> Result<(), End> {
@@ -187,13 +205,23 @@ impl Live {
         Ok(())
     }
 
-    /// Opens interfaces that have come.
+    /// Closes interfaces that have gone, of which the kernel says nothing when they went down before. Opens those that have come.
     fn scan(&mut self) {
         let Ok(present) = list() else { return };
+        for place in (0..self.rings.len()).rev() {
+            let name = self.rings.get(place).map_or("", Ring::interface).to_owned();
+            let index = self.indexes.get(&name);
+            if !present.iter().any(|interface| interface.name == name && Some(&interface.index) == index) {
+                self.close(place, format!("interface {name} was removed"));
+            }
+        }
+        if !self.all {
+            return;
+        }
         let known: Vec<_> = self.rings.iter().map(|ring| ring.interface().to_owned()).collect();
         for name in up(&present).filter(|name| !known.iter().any(|known| known == name)) {
             if self.rings.len() >= MOST_RINGS {
-                return;
+                break;
             }
             match self.add(name, &present) {
                 Ok(()) => debug!(interface = name, "observed from now on"),
@@ -203,12 +231,13 @@ impl Live {
     }
 
     fn add(&mut self, name: &str, present: &[Interface]) -> Result<(), OpenRingError> {
-        let ring = Ring::open(name, &self.options)?;
-        self.exclusions.watch(ring.filter())?;
+        self.options.excluded = self.exclusions.connections();
+        self.rings.push(Ring::open(name, &self.options)?);
+        self.exclusions.watch(self.rings.iter().map(Ring::filter).collect())?;
         if let Some(interface) = present.iter().find(|interface| interface.name == name) {
-            self.places.add(interface.clone());
+            self.indexes.insert(name.to_owned(), interface.index);
+            self.places.add(interface.clone(), present);
         }
-        self.rings.push(ring);
         Ok(())
     }
 

@@ -42,11 +42,14 @@ impl Places {
         }
     }
 
-    /// An interface is observed from now on.
-    pub(crate) fn add(&mut self, interface: Interface) {
-        if let Self::Live(live) = self {
-            live.interfaces.insert(interface.index, interface);
+    /// An interface is observed from now on; these are present.
+    pub(crate) fn add(&mut self, interface: Interface, present: &[Interface]) {
+        let Self::Live(live) = self else { return };
+        // Those that have gone are kept for conversations that have not ended yet, as long as there is room.
+        if live.interfaces.len() >= MOST_INTERFACES {
+            live.interfaces.retain(|index, _| present.iter().any(|interface| interface.index == *index));
         }
+        live.interfaces.insert(interface.index, interface);
     }
 
     fn find(&self, transport: Transport, client: IpAddr, server: SocketAddr, interface: u32) -> Place<'_> {
@@ -57,6 +60,8 @@ impl Places {
     }
 }
 
+/// Interfaces known by name, gone ones too.
+const MOST_INTERFACES: usize = 1024;
 /// How often processes and addresses are looked up again.
 const REFRESH: Duration = Duration::from_secs(3);
 /// How soon after the last time, when a server is met that is not known.

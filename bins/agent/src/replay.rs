@@ -4,15 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flow_core::{FlowEngine, Input, LinkType, Options, Packet};
+use flow_core::{FlowEngine, Options};
 use metaflow_packet_capture::{CaptureFile, OpenError, ReadError};
-use protocol_parsers::Timestamp;
 
 use crate::args::ReplayOptions;
 use crate::failure::{Failure, say};
 use crate::output::Printer;
 use crate::place::Places;
-use crate::sink::{End, Observed, Sink, hand_on};
+use crate::sink::{End, Observed, Sink, feed, hand_on};
 use crate::uplink::{Uplink, UplinkOptions};
 
 /// Prints what is in the files, or sends it to a server.
@@ -36,7 +35,7 @@ fn print(options: &ReplayOptions) -> Result<(), Failure> {
 }
 
 fn send(options: &ReplayOptions, server: &str) -> Result<(), Failure> {
-    let uplink = Uplink::start(server, UplinkOptions::replay())?;
+    let uplink = Uplink::start(server, UplinkOptions::replay(options.patience))?;
     let mut batches = uplink.batches();
     let read = read_all(options, &mut batches, true);
     // What was read before a damage is sent all the same.
@@ -102,11 +101,9 @@ fn read(
         progress.show(&file);
         match file.next_batch() {
             Ok(Some(batch)) => {
-                for packet in batch {
-                    times = Some((times.map_or(packet.time_ns, |(first, _)| first), packet.time_ns));
-                    engine.handle(Input::Packet(of_engine(packet)));
-                    hand_on(engine, &places, sink)?;
-                }
+                let time = |at: usize| batch.get(at).map_or(0, |packet| packet.time_ns);
+                times = Some((times.map_or_else(|| time(0), |(first, _)| first), time(batch.len() - 1)));
+                feed(engine, batch, &places, sink)?;
             }
             Ok(None) => break Ok(()),
             Err(error) => break Err(not_read(&error)),
@@ -124,18 +121,6 @@ fn read(
         say(format_args!("warning: {truncation}"));
     }
     Ok(read)
-}
-
-/// The packet as the engine takes it.
-pub(crate) fn of_engine(packet: metaflow_packet_capture::Packet<'_>) -> Packet<'_> {
-    Packet {
-        time: Timestamp::from_nanos(packet.time_ns),
-        link: LinkType(packet.link.number()),
-        interface: packet.interface,
-        captured: packet.captured,
-        original_len: packet.original_len,
-        vlan: packet.vlan.map(metaflow_packet_capture::VlanTag::id),
-    }
 }
 
 fn not_opened(error: OpenError) -> Failure {

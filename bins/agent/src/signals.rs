@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use metaflow_packet_capture::Stop;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ impl Interruption {
         let failed = |error| Failure::from_io("cannot listen for signals", &error);
         let stop = Stop::new().map_err(failed)?;
         let by_user = Arc::new(AtomicBool::new(false));
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
         let (stopping, interrupted) = (stop.clone(), Arc::clone(&by_user));
         let listen = move || {
             for signal in signals.forever() {

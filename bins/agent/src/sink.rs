@@ -2,9 +2,10 @@
 
 use std::io;
 
-use flow_core::{FlowEngine, Output, Stats};
-use metaflow_packet_capture::RingCounters;
+use flow_core::{FlowEngine, Input, LinkType, Output, Packet, Stats};
+use metaflow_packet_capture::{Batch, RingCounters, VlanTag};
 use metaflow_protocol::build::Place;
+use protocol_parsers::Timestamp;
 
 use crate::failure::Failure;
 use crate::place::Places;
@@ -59,6 +60,27 @@ impl From<io::Error> for End {
             _ => Self::Failed(Failure::from_io("cannot write", &error)),
         }
     }
+}
+
+/// Puts packets through the engine.
+pub(crate) fn feed(
+    engine: &mut FlowEngine,
+    batch: Batch<'_>,
+    places: &Places,
+    sink: &mut impl Sink,
+) -> Result<(), End> {
+    for packet in batch {
+        engine.handle(Input::Packet(Packet {
+            time: Timestamp::from_nanos(packet.time_ns),
+            link: LinkType(packet.link.number()),
+            interface: packet.interface,
+            captured: packet.captured,
+            original_len: packet.original_len,
+            vlan: packet.vlan.map(VlanTag::id),
+        }));
+        hand_on(engine, places, sink)?;
+    }
+    Ok(())
 }
 
 /// Hands on what the engine has ready.

@@ -196,7 +196,7 @@ pub const LOSSES: Table = Table {
     columns: &[
         time("time", "", "start of the span in which it was lost").required(),
         instant("until_ns", "ns", "end of that span, since the Unix epoch").required(),
-        name("place", "ring, reassembly, parser, queue, spool or server").required(),
+        name("place", "ring, decode, reassembly, parser, engine, queue, spool or server").required(),
         name("reason", "why, e.g. a limit's name").required(),
         number64("count", "", "how many").required(),
         name("unit", "of what: packets, bytes, chunks, calls, records, …").required(),

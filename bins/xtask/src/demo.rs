@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: from live traffic to SQL answers in one command.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -64,7 +64,7 @@ GROUP BY 1 ORDER BY connections DESC LIMIT 10",
 /// How long the workload is observed before the questions.
 const OBSERVED: Duration = Duration::from_secs(8);
 /// Calls shown while the server is built.
-const SHOWN: &str = "40";
+const SHOWN: usize = 40;
 /// For those who may not watch the network.
 const BUNDLED: &str = "bins/agent/testdata/shop.pcap";
 
@@ -100,13 +100,21 @@ fn watch_while_building(agent: &Path, live: bool) -> Result<PathBuf> {
     step("Calls, as they happen, while the server is built (a first build takes several minutes)");
     let mut command = Command::new(agent);
     if live {
-        command.args(["watch", "-i", "lo", "--kind", "calls", "-o", "table", "-c", SHOWN, "--duration", "30s"]);
+        let shown = SHOWN.to_string();
+        command.args(["watch", "-i", "lo", "--kind", "calls", "-o", "table", "-c", &shown, "--duration", "30s"]);
+        let status = command.status().context("cannot start the agent")?;
+        if !status.success() {
+            bail!("the agent failed: {status}");
+        }
     } else {
         command.args(["replay", "--kind", "calls", "-o", "table"]).arg(build::root().join(BUNDLED));
-    }
-    let status = command.status().context("cannot start the agent")?;
-    if !status.success() {
-        bail!("the agent failed: {status}");
+        let output = command.stderr(Stdio::inherit()).output().context("cannot start the agent")?;
+        if !output.status.success() {
+            bail!("the agent failed: {}", output.status);
+        }
+        let printed = String::from_utf8_lossy(&output.stdout);
+        printed.lines().take(SHOWN).for_each(|line| println!("{line}"));
+        println!("… {} lines more", printed.lines().count().saturating_sub(SHOWN));
     }
     let begin = Instant::now();
     let mut said = begin;
@@ -221,7 +229,7 @@ impl Server {
         let (port, postgres) = (child::free_port()?, child::free_port()?);
         let mut command = Command::new(program);
         command.args(["run", "--listen", &format!("127.0.0.1:{port}"), "--listen-postgres"]);
-        command.arg(format!("127.0.0.1:{postgres}")).arg("--data").arg(data).env("RUST_LOG", "warn");
+        command.arg(format!("127.0.0.1:{postgres}")).arg("--data").arg(data).args(["--log", "warn"]);
         let mut process = Running::start(&mut command)?;
         process.wait_for_port(([127, 0, 0, 1], port).into())?;
         Ok(Self { process, program: program.to_owned(), port, postgres })

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for people")]
 
 pub mod build;
+pub mod capture;
 pub mod child;
 pub mod packages;
 pub mod servers;

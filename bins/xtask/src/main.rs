@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "these are commands for people")]
 
+mod bench;
 mod demo;
+mod record;
 mod test;
 
 use std::process::ExitCode;
@@ -14,14 +16,20 @@ use clap::Parser;
 enum Command {
     /// Formats, lints and tests everything
     Test(test::Options),
+    /// Measures one suite, beside other programs where they are installed
+    Bench(bench::Options),
     /// Shows live traffic as calls, metrics and SQL answers
     Demo(demo::Options),
+    /// Records the test captures anew, from real servers and clients
+    Record(record::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Record(options) => record::run(&options).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

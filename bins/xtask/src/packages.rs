@@ -26,7 +26,15 @@ pub const WORKLOAD: &[Tool] = &[
 ];
 
 /// What the tests use beside that.
-pub const TESTS: &[Tool] = &[("ip", "iproute2"), ("psql", "postgresql-client")];
+pub const TESTS: &[Tool] = &[("ip", "iproute2"), ("psql", "postgresql-client"), ("tcpdump", "tcpdump")];
+
+/// The programs beside which the benches measure.
+pub const PEERS: &[Tool] = &[
+    ("argus", "argus-server"),
+    ("racount", "argus-client"),
+    ("softflowd", "softflowd"),
+    ("ndpiReader", "libndpi-bin"),
+];
 
 /// The tools of this list that are not there.
 #[must_use]

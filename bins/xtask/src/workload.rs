@@ -130,7 +130,10 @@ impl Shop {
 }
 
 /// Runs a client to its end; what it says does not matter, its server may answer with an error on purpose.
-fn quiet(program: &str, arguments: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be started.
+pub fn quiet(program: &str, arguments: &[&str]) -> Result<()> {
     let file = find(program).with_context(|| format!("{program} is not installed"))?;
     let mut command = Command::new(file);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -139,7 +142,10 @@ fn quiet(program: &str, arguments: &[&str]) -> Result<()> {
 }
 
 /// The same with something on its standard input.
-fn feed(command: &mut Command, input: &str) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be started, or does not read.
+pub fn feed(command: &mut Command, input: &str) -> Result<()> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.as_bytes())?;

@@ -15,23 +15,29 @@ use crate::{DropReason, Limits, Packet};
 
 /// What the pieces of one datagram have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Datagram {
-    pub(super) route: Route,
-    pub(super) protocol: u8,
-    pub(super) id: u32,
+pub(crate) struct Datagram {
+    pub(crate) route: Route,
+    pub(crate) protocol: u8,
+    pub(crate) id: u32,
 }
 
 /// Where a piece belongs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    pub(super) datagram: Datagram,
-    pub(super) offset: u32,
-    pub(super) more: bool,
+pub(crate) struct Piece {
+    pub(crate) datagram: Datagram,
+    pub(crate) offset: u32,
+    pub(crate) more: bool,
+}
+
+/// What becomes of pieces.
+pub(crate) trait Joins {
+    /// Takes a piece; gives the datagram when it is the last one.
+    fn add(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason>;
 }
 
 /// A whole datagram.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(crate) struct Joined {
     pub(super) route: Route,
     pub(super) protocol: u8,
     pub(super) bytes: Vec<u8>,
@@ -141,12 +147,7 @@ impl Fragments {
     }
 
     /// Adds a piece; gives the datagram when it is the last one.
-    pub(super) fn add(
-        &mut self,
-        layers: &Layers,
-        piece: Piece,
-        payload: Region<'_>,
-    ) -> Result<Option<Joined>, DropReason> {
+    fn join(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason> {
         let Piece { mut datagram, offset, more } = piece;
         let end = offset.saturating_add(payload.len);
         let fits =
@@ -212,6 +213,12 @@ impl Fragments {
         {
             self.count_lost(waiting.frames);
         }
+    }
+}
+
+impl Joins for Fragments {
+    fn add(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason> {
+        self.join(layers, piece, payload)
     }
 }
 

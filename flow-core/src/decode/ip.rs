@@ -2,7 +2,7 @@
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
-use super::fragment::{Datagram, Fragments, Joined, Piece};
+use super::fragment::{Datagram, Joined, Joins, Piece};
 use super::{Layer, Layers, Region};
 use crate::DropReason;
 use crate::key::Route;
@@ -25,7 +25,7 @@ const MOST_EXTENSIONS: usize = 12;
 pub(super) fn ip<'a>(
     region: Region<'a>,
     layers: &mut Layers,
-    fragments: Option<&mut Fragments>,
+    fragments: Option<&mut impl Joins>,
 ) -> Result<Ip<'a>, DropReason> {
     match region.u8(0).ok_or(DropReason::CutShort)? >> 4 {
         4 => ipv4(region, layers, fragments),
@@ -39,7 +39,7 @@ fn short(region: Region<'_>) -> DropReason {
     if region.missing() > 0 { DropReason::CutShort } else { DropReason::Malformed }
 }
 
-fn ipv4<'a>(region: Region<'a>, layers: &mut Layers, fragments: Option<&mut Fragments>) -> Result<Ip<'a>, DropReason> {
+fn ipv4<'a>(region: Region<'a>, layers: &mut Layers, fragments: Option<&mut impl Joins>) -> Result<Ip<'a>, DropReason> {
     let header = Ipv4HeaderSlice::from_slice(region.bytes).map_err(|_| short(region))?;
     let header_len = header.slice().len();
     // Segmentation offload leaves 0 in the packets of this host.
@@ -63,7 +63,7 @@ fn ipv4<'a>(region: Region<'a>, layers: &mut Layers, fragments: Option<&mut Frag
     behind_authentication(route, protocol, payload, layers)
 }
 
-fn ipv6<'a>(region: Region<'a>, layers: &mut Layers, fragments: Option<&mut Fragments>) -> Result<Ip<'a>, DropReason> {
+fn ipv6<'a>(region: Region<'a>, layers: &mut Layers, fragments: Option<&mut impl Joins>) -> Result<Ip<'a>, DropReason> {
     let header = Ipv6HeaderSlice::from_slice(region.bytes).map_err(|_| short(region))?;
     // 0 stands for a jumbogram (RFC 2675), or for segmentation offload.
     let total = match header.payload_length() {
@@ -120,7 +120,7 @@ fn behind_authentication<'a>(
 }
 
 fn join<'a>(
-    fragments: Option<&mut Fragments>,
+    fragments: Option<&mut impl Joins>,
     layers: &Layers,
     piece: Piece,
     payload: Region<'_>,

@@ -8,14 +8,15 @@ mod region;
 mod transport;
 mod tunnel;
 
+pub(crate) use fragment::{Datagram, Joined, Joins, Piece};
 pub use layer::Layer;
 pub(crate) use layer::Layers;
 pub(crate) use region::Region;
-pub(crate) use transport::{Header, TcpHeader};
+pub(crate) use transport::{Header, TcpHeader, transport};
 
 use crate::key::{End, Route, Tuple};
 use crate::{DropReason, Limits, LinkType, Packet};
-use fragment::{Fragments, Joined};
+use fragment::Fragments;
 
 /// A packet of a conversation.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(crate) enum Next {
 }
 
 /// How far a packet could be read.
-enum Walked<'a> {
+pub(crate) enum Walked<'a> {
     Packet(View<'a>),
     /// A fragment that waits for the others.
     Waits,
@@ -108,7 +109,7 @@ impl Decoder {
                 let datagram = Region::new(joined, joined.len() as u32);
                 let next = Next::Payload { route: whole.route, protocol: whole.protocol };
                 // A fragmented packet within a fragmented one is followed no further.
-                let walked = walk(next, datagram, layers, None);
+                let walked = walk(next, datagram, layers, None::<&mut Fragments>);
                 let Ok(Walked::Packet(mut view)) = walked else {
                     let reason = walked.err().unwrap_or(DropReason::Fragment);
                     return Err(Dropped { reason, frames: whole.frames });
@@ -122,11 +123,11 @@ impl Decoder {
 }
 
 /// Takes off one header after the other. Without `fragments`, none are waited for.
-fn walk<'a>(
+pub(crate) fn walk<'a, J: Joins>(
     mut next: Next,
     mut region: Region<'a>,
     layers: &mut Layers,
-    mut fragments: Option<&mut Fragments>,
+    mut fragments: Option<&mut J>,
 ) -> Result<Walked<'a>, DropReason> {
     loop {
         (next, region) = match next {
@@ -143,7 +144,7 @@ fn walk<'a>(
                 if let Some(inner) = tunnel::over_ip(protocol, region, layers)? {
                     inner
                 } else {
-                    let view = transport::transport(route, protocol, region)?;
+                    let view = transport(route, protocol, region)?;
                     let outer = layers.count();
                     if let (Header::Udp, Some((next, inner))) = (view.header, tunnel::over_udp(&view, layers)) {
                         match walk(next, inner, layers, fragments.as_deref_mut()) {

@@ -55,7 +55,7 @@ const ICMP: u8 = 1;
 const ICMP_V6: u8 = 58;
 
 /// Reads the transport header.
-pub(super) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
+pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
     let short = || if region.missing() > 0 { DropReason::CutShort } else { DropReason::Malformed };
     let [from_port, to_port] = [0, 2].map(|at| region.u16(at));
     let (protocol, from_port, to_port, header, payload) = match protocol {

@@ -1,13 +1,17 @@
 //! Reads an HTTP/1 connection message by message.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use memchr::memmem;
 
 use super::wire::{self, RequestLine, Start, StatusLine};
 use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{
-    Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
-    endpoint, url,
+    Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Protocol, Resync, Side,
+    Status, Step, endpoint, url,
 };
 
 /// Kept with a request for whoever reads its response.
@@ -54,7 +58,23 @@ impl Lane {
 pub(super) struct Http1Parser {
     client: Lane,
     server: Lane,
+    /// The request that upgraded the connection to HTTP/2: its answer comes there.
+    upgraded: Option<Box<Upgraded>>,
 }
+
+/// What the request says.
+type Upgraded = Vec<(Field, String)>;
+/// What of it is handed on.
+const HANDED_ON: [Field; 8] = [
+    Field::RequestType,
+    Field::Domain,
+    Field::Resource,
+    Field::Endpoint,
+    Field::TraceId,
+    Field::SpanId,
+    Field::ParentSpanId,
+    Field::XRequestId,
+];
 
 /// What became of a head.
 enum Head {
@@ -81,7 +101,16 @@ impl Parser for Http1Parser {
             Phase::LongHead => Ok(self.rest_of_head(from, input)),
             Phase::Chunk => self.chunks(from, input),
             Phase::Trailer => Ok(self.trailer(from, input)),
-            Phase::Tunnel(to) => Ok(Step::Switch { used: 0, to }),
+            Phase::Tunnel(to) => {
+                if let Some(fields) = self.upgraded.take() {
+                    // RFC 7540, 3.2: the answer to the upgraded request comes on stream 1.
+                    message.response(Key::Id(1));
+                    message.field(Field::RequestId, b"1");
+                    fields.iter().for_each(|(field, text)| message.field(*field, text.as_bytes()));
+                    message.attribute("upgraded_from", b"http1");
+                }
+                Ok(Step::Switch { used: 0, to })
+            }
         }
     }
 
@@ -114,7 +143,9 @@ impl Parser for Http1Parser {
     }
 
     fn memory(&self) -> usize {
-        size_of::<Self>()
+        let handed_on =
+            |fields: &Upgraded| fields.iter().map(|(_, text)| text.capacity() + size_of::<(Field, String)>()).sum();
+        size_of::<Self>() + self.upgraded.as_deref().map_or(0, handed_on)
     }
 }
 
@@ -209,6 +240,10 @@ impl Http1Parser {
         let tunnel = line.status == 101 || asked == Some(CONNECT) && line.status < 300;
         if tunnel {
             let next = framing.upgrade.unwrap_or(Next::Detect);
+            if next == Next::Protocol(Protocol::HTTP2) {
+                let field = |field| message.field_of_request(Key::Order, field).map(|text| (field, String::from(text)));
+                self.upgraded = Some(Box::new(HANDED_ON.into_iter().filter_map(field).collect()));
+            }
             self.client.phase = Phase::Tunnel(next);
             self.server.phase = Phase::Tunnel(next);
             return Ok(Head::Whole(used, Body::None));
@@ -416,7 +451,7 @@ fn folded(line: &[u8], mut behind: &[u8], message: &mut MessageWriter<'_>, reque
 fn upgrade(value: &[u8]) -> Next {
     let name = core::str::from_utf8(value).unwrap_or_default();
     match name {
-        "h2c" => "http2".parse().map_or(Next::Opaque, Next::Protocol),
+        "h2c" => Next::Protocol(Protocol::HTTP2),
         _ if name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("TLS/")) => Next::Detect,
         _ => name.parse().map_or(Next::Opaque, Next::Protocol),
     }

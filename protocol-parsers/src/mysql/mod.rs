@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `request_type` | `COM_QUERY`, `COM_STMT_EXECUTE` …; `LOGIN` for the handshake |
 //! | `domain` | schema, where it was seen |
-//! | `resource` | SQL text without its literals (for an execute, the prepared text); name of the schema or table for the commands about those |
+//! | `resource` | SQL text on one line, without its literals (for an execute, the prepared text); name of the schema or table for the commands about those |
 //! | `endpoint` | operations with their targets, such as `SELECT orders` |
 //! | `status_code`, `exception` | `0`, or number and text of the error |
 //! | matched by | order |

@@ -27,6 +27,8 @@ pub(super) struct RedisParser {
     lanes: [Lane; 2],
     /// Confirmations of the subscription being answered that are still to come.
     confirmations: u64,
+    /// Bytes were lost within a reply. What stands in it may look like a reply: the next one comes behind the client's next command.
+    within_reply: bool,
     subscribed: bool,
     replies: Replies,
     /// The server copies what others ask it.
@@ -60,17 +62,25 @@ impl Parser for RedisParser {
         }
         match from {
             _ if self.lane(from).left > 0 => self.rest(from, input),
-            Side::Client => self.command(input, message),
+            Side::Client => {
+                let step = self.command(input, message)?;
+                self.within_reply &= !matches!(step, Step::Message { .. });
+                Ok(step)
+            }
             Side::Server => self.reply(input, message),
         }
     }
 
     fn gap(&mut self, from: Side) {
+        self.within_reply |= from == Side::Server && self.lane(from).left > 0;
         *self.lane(from) = Lane::default();
         self.confirmations = 0;
     }
 
     fn resync(&mut self, from: Side, input: &[u8]) -> Resync {
+        if self.within_reply && from == Side::Server {
+            return Resync::Nowhere;
+        }
         let begins = |at: usize| {
             let bytes = input.get(at..).unwrap_or_default();
             match (from, bytes.first()) {

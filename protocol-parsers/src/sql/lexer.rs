@@ -99,7 +99,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) -> Token<'a> {
-        let word = self.take_while(|byte| is_word(byte) || byte.is_ascii_digit() || byte == b'$');
+        let word = self.take_while(is_part_of_word);
         let quote = self.rest().first().copied();
         let postgres = self.dialect == Dialect::PostgreSql;
         match (word, quote) {
@@ -168,6 +168,8 @@ impl<'a> Iterator for Lexer<'a> {
         let mysql = self.dialect == Dialect::MySql;
         Some(match rest {
             [] => return None,
+            // Most of a statement is words and what stands between them.
+            [byte, ..] if is_word(*byte) => self.word(),
             [b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c', ..] => {
                 self.take_while(|byte| byte.is_ascii_whitespace() || byte == b'\x0b');
                 Token::Blank
@@ -198,7 +200,6 @@ impl<'a> Iterator for Lexer<'a> {
             [b'$', ..] => self.dollar(),
             [b'?', ..] => Token::Parameter(self.take(1)),
             [b'0'..=b'9', ..] | [b'.', b'0'..=b'9', ..] => self.number(),
-            [byte, ..] if is_word(*byte) => self.word(),
             [byte, ..] => {
                 self.take(1);
                 Token::Symbol(*byte)
@@ -214,8 +215,25 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// What a word begins with.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+}
+
+/// For every byte, whether a word can go on with it.
+static PARTS_OF_WORDS: [bool; 256] = {
+    let mut parts = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let ascii = byte as u8;
+        parts[byte] = byte >= 0x80 || ascii.is_ascii_alphanumeric() || ascii == b'_' || ascii == b'$';
+        byte += 1;
+    }
+    parts
+};
+
+fn is_part_of_word(byte: u8) -> bool {
+    PARTS_OF_WORDS.get(usize::from(byte)).is_some_and(|part| *part)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod sanitize;
 mod summary;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::trace_context::{self, Header};
 use crate::{Field, MessageWriter};
@@ -21,6 +22,10 @@ pub(crate) use lexer::Dialect;
 pub(crate) fn write(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect, cut: bool) {
     if message.options().redact {
         message.field_with(Field::Resource, |text| sanitize::write(text, sql, dialect));
+    } else if memchr::memchr3(b'\n', b'\r', b'\t', sql).is_some() {
+        // A resource is one line, whatever its statement's shape.
+        let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r' | b'\t') { b' ' } else { *byte };
+        message.field(Field::Resource, &sql.iter().map(blank).collect::<Vec<_>>());
     } else {
         message.field(Field::Resource, sql);
     }

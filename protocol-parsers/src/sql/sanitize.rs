@@ -3,11 +3,12 @@
 use alloc::string::String;
 
 use super::lexer::{Dialect, Lexer, Token};
-use crate::fields::push_escaped;
+use crate::fields::Text;
 
 /// Appends the statement with `?` for every literal, without comments, with single blanks. A list of values behind `IN` becomes one `?`.
 pub(super) fn write(text: &mut String, sql: &[u8], dialect: Dialect) {
     let start = text.len();
+    let valid = core::str::from_utf8(sql).ok();
     let mut list = List::No;
     let mut blank = false;
     for token in Lexer::new(sql, dialect) {
@@ -42,11 +43,10 @@ pub(super) fn write(text: &mut String, sql: &[u8], dialect: Dialect) {
         match token {
             Token::Literal => text.push('?'),
             Token::Word(bytes) | Token::Quoted(bytes) | Token::Parameter(bytes) => {
-                push_escaped(text, bytes, usize::MAX);
+                Text::within(valid, bytes).push_to(text, usize::MAX);
             }
-            Token::Symbol(byte) => {
-                push_escaped(text, &[byte], usize::MAX);
-            }
+            // Bytes above belong to words.
+            Token::Symbol(byte) => text.push(char::from(byte)),
             Token::Blank | Token::Comment(_) => {}
         }
     }

@@ -138,7 +138,7 @@ fn operation(word: &[u8]) -> Option<Word> {
         b"LOW_PRIORITY" | b"IGNORE" | b"IF" | b"NOT" | b"EXISTS" | b"OR" | b"TEMPORARY" | b"TEMP" | b"UNIQUE"
         | b"ONLY" | b"LATERAL" | b"CONCURRENTLY" | b"DELAYED" | b"QUICK" | b"UNLOGGED" => Word::Filler,
         b"WHERE" | b"SET" | b"VALUES" | b"ON" | b"GROUP" | b"ORDER" | b"LIMIT" | b"HAVING" | b"USING" | b"AS"
-        | b"UNION" => Word::End,
+        | b"UNION" | b"STDIN" | b"STDOUT" => Word::End,
         _ => return None,
     })
 }
@@ -171,6 +171,7 @@ mod tests {
             ("COMMIT", "COMMIT"),
             ("SHOW VARIABLES", "SHOW"),
             ("use shop", "USE shop"),
+            ("COPY t (a, b) FROM STDIN WITH (FORMAT csv)", "COPY t"),
             ("", ""),
         ] {
             assert_eq!(summary(sql), text, "{sql}");

@@ -275,3 +275,12 @@ fn trace_context_in_a_comment() {
         "{calls:?}"
     );
 }
+
+#[test]
+fn a_statement_of_several_lines_becomes_one_line() {
+    let mut options = Options::default();
+    options.redact = false;
+    let talk = Talk::tcp().server(greeting()).client(query("SELECT a,\r\n\tb\nFROM t WHERE c = 'x'"));
+    let calls = talk.calls_with(options, usize::MAX);
+    assert!(calls.iter().any(|call| call.contains("resource=\"SELECT a,   b FROM t WHERE c = 'x'\"")), "{calls:?}");
+}

@@ -173,3 +173,18 @@ fn other_protocols_of_lines_are_none_of_ours() {
     }
     Talk::tcp().server("+OK POP3 ready\r\n").client("AUTH\r\n").server("+OK\r\n").expect(&[]);
 }
+
+#[test]
+fn what_a_lost_reply_holds_is_no_reply() {
+    Talk::tcp()
+        .client(command(&["COMMAND", "DOCS"]))
+        .piece(Side::Server, b"*200\r\n$3\r\nget\r\n*2\r\n$7\r\nsummary\r\n$3\r\nabc\r\n", 900)
+        .piece(Side::Server, b"$3\r\nset\r\n+OK\r\n:1\r\n", 900)
+        .server("*0\r\n$1\r\nx\r\n")
+        .client(command(&["GET", "a"]))
+        .server("$1\r\n1\r\n")
+        .expect(&[
+            "redis request_response ok at 1000 for 1000 bytes 27/41 request_type=\"COMMAND\" resource=\"COMMAND DOCS\" endpoint=\"COMMAND\" incomplete",
+            "redis request_response ok at 5000 for 1000 bytes 20/7 request_type=\"GET\" resource=\"GET a\" endpoint=\"GET\"",
+        ]);
+}

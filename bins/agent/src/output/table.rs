@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use flow_core::{CallRecord, Conversation, FlowRecord, Sides};
@@ -11,20 +12,39 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::text::{bytes, duration, escaped};
 
-/// Width of the columns before and behind the one that takes what is left.
-const TIME: usize = 15;
-const SERVER: usize = 28;
-const PROTOCOL: usize = 8;
-const STATUS: usize = 18;
+/// Widths of the columns. The request takes what the others leave.
+struct Layout {
+    time: usize,
+    server: usize,
+    protocol: usize,
+    request: usize,
+    status: usize,
+}
+
 const DURATION: usize = 8;
-/// The least width of the column that takes what is left.
-const REQUEST: usize = 24;
 /// Where nobody says how wide the terminal is.
 const WIDTH: usize = 160;
+/// The narrowest terminal with times to the microsecond and whole addresses.
+const WIDE: usize = 106;
+/// Narrower terminals break the lines.
+const NARROWEST: usize = 72;
+
+impl Layout {
+    fn new(width: usize) -> Self {
+        let (time, server, protocol, status) = if width >= WIDE { (15, 28, 8, 18) } else { (12, 20, 6, 12) };
+        // One blank between columns.
+        let others = time + server + protocol + status + DURATION + 5;
+        Self { time, server, protocol, status, request: width.max(NARROWEST) - others }
+    }
+
+    fn is_wide(&self) -> bool {
+        self.time == 15
+    }
+}
 
 /// Writes a line per record, none wider than the terminal.
 pub(super) struct TableWriter {
-    request: usize,
+    layout: Layout,
     day: String,
     line: String,
 }
@@ -43,15 +63,19 @@ struct Line<'a> {
 impl TableWriter {
     /// Writes the headings.
     pub(super) fn new(out: &mut impl Write, width: Option<usize>) -> io::Result<Self> {
-        // One blank between columns.
-        let others = TIME + SERVER + PROTOCOL + STATUS + DURATION + 5;
-        let request = width.unwrap_or(WIDTH).saturating_sub(others).max(REQUEST);
+        let layout = Layout::new(width.unwrap_or(WIDTH));
+        let Layout { time, server, protocol, request, status } = layout;
         writeln!(
             out,
-            "{:TIME$} {:SERVER$} {:PROTOCOL$} {:request$} {:STATUS$} {:>DURATION$}",
-            "TIME (UTC)", "SERVER", "PROTOCOL", "REQUEST", "STATUS", "DURATION"
+            "{:time$} {:server$} {:protocol$} {:request$} {:status$} {:>DURATION$}",
+            "TIME (UTC)",
+            "SERVER",
+            if layout.is_wide() { "PROTOCOL" } else { "PROTO" },
+            "REQUEST",
+            "STATUS",
+            "DURATION"
         )?;
-        Ok(Self { request, day: String::new(), line: String::new() })
+        Ok(Self { layout, day: String::new(), line: String::new() })
     }
 
     pub(super) fn call(&mut self, out: &mut impl Write, record: &CallRecord<'_>, place: &Place<'_>) -> io::Result<()> {
@@ -67,7 +91,7 @@ impl TableWriter {
                 conversation: &record.conversation,
                 place,
                 protocol: call.protocol().name(),
-                request: request(&call),
+                request: request(&call, record.conversation.server),
                 status,
                 duration: call.duration(),
             },
@@ -98,17 +122,19 @@ impl TableWriter {
             day.clone_into(&mut self.day);
             writeln!(out, "-- {day}")?;
         }
+        let layout = &self.layout;
         let server = match line.place.process {
-            Some(process) => format!("{} {}", process.name, line.conversation.server),
+            Some(process) if layout.is_wide() => format!("{} {}", process.name, line.conversation.server),
+            Some(process) => format!("{}:{}", process.name, line.conversation.server.port()),
             None => line.conversation.server.to_string(),
         };
         self.line.clear();
         for (text, width) in [
-            (time.trim_end_matches('Z'), TIME),
-            (&server, SERVER),
-            (line.protocol, PROTOCOL),
-            (&line.request, self.request),
-            (&line.status, STATUS),
+            (time.get(..layout.time).unwrap_or(time), layout.time),
+            (&server, layout.server),
+            (line.protocol, layout.protocol),
+            (&line.request, layout.request),
+            (&line.status, layout.status),
         ] {
             fit(&mut self.line, text, width);
             self.line.push(' ');
@@ -118,12 +144,12 @@ impl TableWriter {
     }
 }
 
-/// What was asked, and what was wrong with it.
-fn request(call: &Call<'_>) -> String {
+/// What was asked, and what was wrong with it. A host that is only the server's address stands in its own column already.
+fn request(call: &Call<'_>, server: SocketAddr) -> String {
     let verb = call.request_type().unwrap_or("?");
     let asked = call.resource().or(call.domain()).or(call.endpoint()).unwrap_or_default();
     let mut text = match call.domain() {
-        Some(host) if asked.starts_with('/') => format!("{verb} {host}{asked}"),
+        Some(host) if asked.starts_with('/') && host.parse() != Ok(server) => format!("{verb} {host}{asked}"),
         // Redis commands stand in both.
         _ if asked.starts_with(verb) => asked.to_owned(),
         _ => format!("{verb} {asked}"),
@@ -177,4 +203,38 @@ fn fit(line: &mut String, text: &str, width: usize) {
     }
     line.push('…');
     line.extend(std::iter::repeat_n(' ', width - used - 1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_takes_exactly_its_columns() {
+        let long = "x".repeat(100_000);
+        for text in [
+            "",
+            "short",
+            "exactly10!",
+            "eleven char",
+            "漢字漢字漢字漢字",
+            "\x1b[31m\n\u{202e}",
+            "e\u{301}e\u{301}",
+            &long,
+        ] {
+            let mut line = String::new();
+            fit(&mut line, text, 10);
+            assert_eq!(line.width(), 10, "{text:?} became {line:?}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [72, 80, 105, 106, 120, 250] {
+            let mut out = Vec::new();
+            TableWriter::new(&mut out, Some(width)).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap().trim_end().width(), width);
+        }
+        assert_eq!(Layout::new(0).request, Layout::new(NARROWEST).request);
+    }
 }

@@ -66,7 +66,7 @@ impl Batches {
     /// Puts every row into the queue.
     fn flush(&mut self) -> Result<(), End> {
         self.oldest = None;
-        self.cut(1, 0)
+        self.cut(1, usize::MAX)
     }
 
     /// Counts what was lost since the last time.
@@ -76,11 +76,11 @@ impl Batches {
         }
     }
 
-    /// Puts the rows of every table that has at least so many, or more than so many bytes, into the queue.
+    /// Puts the rows of every table that has at least so many, or at least so many bytes, into the queue.
     fn cut(&mut self, rows: usize, bytes: usize) -> Result<(), End> {
         macro_rules! cut {
             ($($builder:ident)*) => {$(
-                if self.$builder.len() >= rows || self.$builder.bytes() > bytes.max(1) {
+                if self.$builder.len() >= rows || self.$builder.bytes() >= bytes {
                     let (table, batch) = (self.$builder.table(), self.$builder.finish());
                     self.send(table, batch)?;
                 }

@@ -17,6 +17,13 @@ struct Inner {
     filters: Vec<RingFilter>,
 }
 
+impl Inner {
+    fn apply(&self) -> Result<(), FilterError> {
+        let connections: Vec<_> = self.connections.iter().copied().collect();
+        self.filters.iter().try_for_each(|filter| filter.exclude(&connections))
+    }
+}
+
 impl Exclusions {
     /// From now on also the connection from a port that is bound already. It is not made yet, so not its first packet is captured.
     pub(super) fn add(&self, port: u16, remote: SocketAddr) -> Result<(), FilterError> {
@@ -26,17 +33,19 @@ impl Exclusions {
         if inner.connections.len() > RingOptions::MAX_EXCLUDED {
             inner.connections.pop_front();
         }
-        let connections: Vec<_> = inner.connections.iter().copied().collect();
-        inner.filters.iter().try_for_each(|filter| filter.exclude(&connections))
+        inner.apply()
     }
 
-    /// Tells a new ring too, now and from now on.
-    pub(crate) fn watch(&self, filter: RingFilter) -> Result<(), FilterError> {
+    /// What a ring that is opened now leaves out.
+    pub(crate) fn connections(&self) -> Vec<Connection> {
+        self.lock().connections.iter().copied().collect()
+    }
+
+    /// These are the rings from now on.
+    pub(crate) fn watch(&self, filters: Vec<RingFilter>) -> Result<(), FilterError> {
         let mut inner = self.lock();
-        let connections: Vec<_> = inner.connections.iter().copied().collect();
-        filter.exclude(&connections)?;
-        inner.filters.push(filter);
-        Ok(())
+        inner.filters = filters;
+        inner.apply()
     }
 
     /// A panic elsewhere leaves the lists as they are: whole.

@@ -50,8 +50,8 @@ impl Default for Limits {
 
 impl UplinkOptions {
     /// Every record counts, and somebody waits for the end.
-    pub(crate) fn replay() -> Self {
-        Self { patience: Some(Duration::from_secs(15)), limits: Limits::default(), exclusions: Exclusions::default() }
+    pub(crate) fn replay(patience: Duration) -> Self {
+        Self { patience: Some(patience), limits: Limits::default(), exclusions: Exclusions::default() }
     }
 
     /// For good.

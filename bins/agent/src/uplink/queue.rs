@@ -126,11 +126,16 @@ impl Queue {
         state.totals.stored += rows;
     }
 
-    pub(super) fn refused(&self, rows: u64, why: &str) {
+    /// Says whether the reason is another than the last time.
+    pub(super) fn refused(&self, rows: u64, why: &str) -> bool {
         let mut state = self.lock();
         state.totals.waiting -= rows;
         state.totals.refused += rows;
-        why.clone_into(&mut state.last_refusal);
+        let is_new = state.last_refusal != why;
+        if is_new {
+            why.clone_into(&mut state.last_refusal);
+        }
+        is_new
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -156,5 +161,72 @@ impl State {
         let batch = self.batches.pop_front()?;
         self.bytes -= batch.bytes.len();
         Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use metaflow_protocol::tables::CALLS;
+
+    use super::*;
+
+    fn batch(sequence: u64) -> Batch {
+        Batch { table: &CALLS, epoch: 1, sequence, rows: 10, bytes: Bytes::from_static(&[0; 100]) }
+    }
+
+    fn take(queue: &Queue) -> Option<u64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(queue.next()).map(|batch| batch.sequence)
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_oldest_and_counts() {
+        let queue = Queue::new(250);
+        for sequence in 0..5 {
+            queue.push(batch(sequence), false).unwrap();
+        }
+        assert_eq!(queue.totals(), Totals { dropped: 30, waiting: 20, ..Totals::default() });
+        queue.close();
+        assert_eq!((take(&queue), take(&queue), take(&queue)), (Some(3), Some(4), None));
+        queue.stored(10);
+        assert!(queue.refused(10, "why"));
+        assert_eq!(queue.totals(), Totals { stored: 10, refused: 10, dropped: 30, waiting: 0 });
+    }
+
+    #[test]
+    fn a_replay_waits_for_room_and_loses_nothing() {
+        let queue = Arc::new(Queue::new(150));
+        let filling = Arc::clone(&queue);
+        let filler = thread::spawn(move || {
+            for sequence in 0..100 {
+                filling.push(batch(sequence), true).unwrap();
+            }
+            filling.close();
+        });
+        let taken: Vec<_> = std::iter::from_fn(|| take(&queue)).collect();
+        filler.join().unwrap();
+        assert_eq!(taken, (0..100).collect::<Vec<_>>());
+        assert_eq!(queue.totals().dropped, 0);
+    }
+
+    #[test]
+    fn who_waits_for_room_learns_that_there_will_be_none() {
+        let queue = Arc::new(Queue::new(150));
+        queue.push(batch(0), true).unwrap();
+        let filling = Arc::clone(&queue);
+        let filler = thread::spawn(move || filling.push(batch(1), true));
+        queue.fail("gone".to_owned());
+        assert_eq!(filler.join().unwrap(), Err("gone".to_owned()));
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_queue_finds_room_alone() {
+        let queue = Queue::new(10);
+        queue.push(batch(0), true).unwrap();
+        queue.push(batch(1), false).unwrap();
+        assert_eq!(take(&queue), Some(1));
     }
 }

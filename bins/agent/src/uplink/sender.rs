@@ -7,7 +7,7 @@ use metaflow_protocol::ingest_client::IngestClient;
 use metaflow_protocol::{AppendRequest, Retry, Sender};
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::connection::{ANSWER, connect, words};
 use super::queue::{Batch, Queue};
@@ -85,8 +85,12 @@ impl Sending {
                 Ok(Ok(_)) => self.queue.stored(batch.rows),
                 Ok(Err(status)) if Retry::of(&status) == Retry::Never => {
                     let why = words(&status);
-                    warn!(table = batch.table.name, rows = batch.rows, why, "the server refused a batch");
-                    self.queue.refused(batch.rows, &why);
+                    // Batches are often refused all for one reason, which need not be said every second.
+                    if self.queue.refused(batch.rows, &why) {
+                        warn!(table = batch.table.name, rows = batch.rows, why, "the server refused a batch");
+                    } else {
+                        debug!(table = batch.table.name, rows = batch.rows, why, "the server refused a batch");
+                    }
                 }
                 Ok(Err(status)) => return Err(words(&status)),
                 Err(_) => return Err(format!("no answer within {} s", ANSWER.as_secs())),

@@ -1,0 +1,12 @@
+//! Suite `flow`: from packets to records, beside programs that do the same.
+
+pub mod jobs;
+mod many;
+mod peers;
+mod replay;
+mod suite;
+
+pub use many::{Many, many};
+pub use peers::Peer;
+pub use replay::{Counted, Outcome, Work, check, follow, replay, walk};
+pub use suite::run;

@@ -1,0 +1,17 @@
+//! The program from the outside, in one binary: linking is what takes long.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests end by them and say why they skip"
+)]
+
+mod command_line;
+mod damage;
+mod frames;
+mod live;
+mod printed;
+mod program;
+mod recordings;
+mod server;
+mod uplink;

@@ -1,0 +1,33 @@
+//! gRPC ([over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)).
+//!
+//! Read by [`http2`](crate::http2); a call is gRPC when its content type begins with `application/grpc`.
+//!
+//! | field | value |
+//! |---|---|
+//! | `request_type` | method: the last segment of the path |
+//! | `domain` | `:authority` |
+//! | `resource` | path: service and method |
+//! | `request_id` | stream id |
+//! | `status_code` | `grpc-status`, from trailers or from an answer that is nothing but trailers |
+//! | `exception` | `grpc-message`, decoded; or how the stream was reset |
+//! | matched by | stream id |
+//!
+//! The duration ends with the response's head; `duration_total_ns` with the trailers. A call is reported when the trailers come or the
+//! stream is reset. Attributes beside those of HTTP/2: `deadline_ns` (`grpc-timeout`: from the request on), `message_count_request` and
+//! `message_count_response` (absent when not all bytes were seen), `http.response.status_code` when it is not 200.
+//!
+//! An answer without `grpc-status` has the status of its HTTP status unless that is 200. Not read: the messages themselves.
+
+pub mod wire;
+
+use crate::Status;
+
+/// The class of a status code: as in the table of canonical codes, those that the caller causes and those that it does not.
+#[must_use]
+pub fn class_of(code: u32) -> Status {
+    match code {
+        0 => Status::Ok,
+        1 | 3 | 5 | 6 | 7 | 9 | 11 | 16 => Status::ClientError,
+        _ => Status::ServerError,
+    }
+}
