@@ -12,29 +12,27 @@ use crate::rollup::Rollup;
 use crate::tcp::{EndCounters, Ended, Tcp};
 use crate::{Close, Counters, Durations, FlowRecord, Layer, Limits, Packet, Sides, Transport};
 
-/// One conversation. In memory as written: what every packet touches first, so that it lies in few cache lines.
-#[repr(C)]
+/// One conversation.
 pub(crate) struct Flow {
+    pub(crate) dialog: Dialog,
+    pub(crate) layers: Box<[Layer]>,
     last: Timestamp,
     /// When the last packet came, on the steady clock.
     quiet_since: Timestamp,
-    pub(crate) tcp: Option<Box<Tcp>>,
-    /// First packet of the running piece.
-    piece_first: Option<Timestamp>,
-    /// Metrics know that it has something new.
-    pub(crate) is_touched: bool,
-    is_rtt_in_metrics: bool,
-    /// Number of the running piece, and when it began on the steady clock.
-    piece: u32,
-    piece_since: Timestamp,
-    pub(crate) layers: Box<[Layer]>,
-    pub(crate) dialog: Dialog,
     pub(crate) counters: [EndCounters; 2],
+    pub(crate) tcp: Option<Box<Tcp>>,
     /// Bytes of datagrams handed to the parser.
     pub(crate) datagram_bytes: [u64; 2],
+    /// Metrics know that it has something new.
+    pub(crate) is_touched: bool,
     /// Counters that metrics, and pieces of the record, have already.
     in_metrics: [EndCounters; 2],
     in_pieces: [EndCounters; 2],
+    is_rtt_in_metrics: bool,
+    /// The running piece: its number, when it began on the steady clock, and its first packet.
+    piece: u32,
+    piece_since: Timestamp,
+    piece_first: Option<Timestamp>,
 }
 
 /// Ports below are given out by IANA to servers; others than root may not listen on them.

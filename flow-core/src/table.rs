@@ -28,14 +28,13 @@ pub(crate) struct Table {
     interface_in_key: bool,
 }
 
-#[repr(C)]
 struct Entry {
+    flow: Flow,
     hash: u64,
-    /// What stands for it in `ends` and in `alarms`.
-    deadlines: Deadlines,
     /// In which of `ends` it stands.
     is_mutual: bool,
-    flow: Flow,
+    /// What stands for it in `ends` and in `alarms`.
+    deadlines: Deadlines,
 }
 
 /// When a conversation wants to be looked at, on the steady clock.
