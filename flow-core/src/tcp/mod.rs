@@ -49,6 +49,8 @@ pub(crate) struct Tcp {
     initial: [Option<u32>; 2],
     /// Sequence number of each end's FIN.
     fins: [Option<u32>; 2],
+    /// Whether the other end has acknowledged it.
+    are_fins_heard: [bool; 2],
     /// Who reset it first, unless both had closed.
     reset: Option<End>,
     /// Behind what each end had sent until then.
@@ -111,9 +113,14 @@ impl Tcp {
         // More than a keep-alive's byte behind its FIN: somebody else sent that.
         if payload > 1 && self.fins[from].is_some_and(|fin| distance(fin, first.wrapping_add(payload)) > 0) {
             self.fins[from] = None;
+            self.are_fins_heard[from] = false;
         }
         if flags.fin() {
             self.fins[from].get_or_insert(first.wrapping_add(payload));
+        }
+        let other = from.other();
+        if flags.ack() && self.fins[other].is_some_and(|fin| distance(fin, header.ack) > 0) {
+            self.are_fins_heard[other] = true;
         }
     }
 
@@ -140,8 +147,9 @@ impl Tcp {
         self.handshake.is_complete() || self.beyond_handshake
     }
 
+    /// Whether nothing more is to come: the last acknowledgement of two closings may take as long as any other.
     pub(crate) fn is_over(&self) -> bool {
-        self.reset.is_some() || self.both_closed()
+        self.reset.is_some() || self.are_fins_heard == [true; 2]
     }
 
     fn both_closed(&self) -> bool {
