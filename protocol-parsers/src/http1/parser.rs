@@ -204,7 +204,8 @@ impl Http1Parser {
         let path = line.path();
         if !path.is_empty() {
             url::write(message, Field::Resource, Text::within(whole, path));
-            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
+            let prefixes = &message.options.endpoint_prefixes;
+            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
         }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
@@ -215,6 +216,13 @@ impl Http1Parser {
             _ => 0,
         });
         let Some((framing, length)) = headers(rest, whole, message, true) else { return Ok(Head::Cut) };
+        if !message.options.trace_headers.is_empty() {
+            for (name, value) in wire::Headers::new(rest) {
+                if let Some(own) = Header::own(name, message.options) {
+                    trace_context::write(message, own, value);
+                }
+            }
+        }
         Ok(Head::Whole(start + length, self.body(Side::Client, framing, Body::None)))
     }
 

@@ -10,6 +10,7 @@ mod http1;
 mod http2;
 mod kafka;
 mod mysql;
+mod options;
 mod postgresql;
 mod properties;
 mod redis;
