@@ -4,6 +4,8 @@
 //! [database conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/database/database-spans/): literals become `?`,
 //! and the summary is its operations with their targets.
 
+#[cfg(test)]
+mod compared;
 mod lexer;
 mod sanitize;
 mod summary;
