@@ -400,14 +400,15 @@ fn header(
     framing: &mut Framing,
 ) {
     let ends = |length: &usize| line.get(*length) == Some(&b':');
+    // Rising: a colon behind the first one belongs to the value.
     let lengths: &[usize] = match line.first().map_or(0, |byte| byte | 0x20) {
         b'b' => &[2],
         b'c' => &[14],
         b'h' => &[4],
         b's' => &[3],
-        b't' => &[17, 11, 10],
-        b'u' => &[10, 7, 13],
-        _ => &[15, 12, 11, 17],
+        b't' => &[10, 11, 17],
+        b'u' => &[7, 10, 13],
+        _ => &[11, 12, 15, 17],
     };
     let Some(length) = lengths.iter().copied().find(ends) else { return };
     let (name, rest) = line.split_at_checked(length).unwrap_or_default();

@@ -7,6 +7,7 @@ mod dubbo;
 mod frames;
 mod grpc;
 mod http1;
+mod http1_oracle;
 mod http2;
 mod kafka;
 mod mysql;
