@@ -10,6 +10,7 @@ mod http1;
 mod http1_oracle;
 mod http2;
 mod kafka;
+mod matrix;
 mod mysql;
 mod options;
 mod postgresql;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use protocol_parsers::{
-    CallKind, Connection, Dissector, Field, Opening, Options, Protocol, Side, Stats, StreamChunk, Timestamp,
+    CallKind, Connection, Dissector, Field, Opening, Options, Protocol, Side, Stats, Status, StreamChunk, Timestamp,
 };
 
 use crate::conversation::{Conversation, Piece};
@@ -17,7 +18,9 @@ pub(crate) struct Seen {
     pub(crate) line: String,
     pub(crate) protocol: Protocol,
     pub(crate) kind: CallKind,
-    start: Timestamp,
+    pub(crate) start: Timestamp,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) status: Status,
     /// The number of the piece with which it was reported.
     reported: usize,
     /// Who asked, as handed in, and where the request and the response begin.
@@ -65,6 +68,8 @@ impl Run {
                 protocol: call.protocol(),
                 kind: call.kind(),
                 start: call.start(),
+                duration: call.duration(),
+                status: call.status(),
                 reported: self.pushed,
                 place: (call.requester(), call.request_offset(), call.response_offset()),
                 complete: call.captured_complete(),
@@ -117,7 +122,7 @@ fn lines(calls: &[Seen]) -> Vec<&str> {
     calls.iter().map(|call| call.line.as_str()).collect()
 }
 
-fn bless() -> bool {
+pub(crate) fn bless() -> bool {
     std::env::var("METAFLOW_BLESS").is_ok_and(|bless| bless == "1")
 }
 
@@ -290,7 +295,7 @@ fn says_what_is_missing(call: &Seen) -> bool {
 type Matrix = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// How a conversation may be met: as it was opened, or from one of its later pieces on, with and without knowing who opened it.
-fn meetings(conversation: &Conversation) -> Vec<(usize, Opening)> {
+pub(crate) fn meetings(conversation: &Conversation) -> Vec<(usize, Opening)> {
     let opening = conversation.opening;
     let later = |first| {
         let joined = Opening { from_start: opening.transport.is_datagram(), ..opening };
@@ -300,17 +305,22 @@ fn meetings(conversation: &Conversation) -> Vec<(usize, Opening)> {
     [(0, opening)].into_iter().chain(joined).collect()
 }
 
+/// The calls from one of its pieces on.
+pub(crate) fn met(conversation: &Conversation, first: usize, opening: Opening) -> Vec<Seen> {
+    let mut run = Run::new(opening);
+    for (number, piece) in conversation.pieces.iter().enumerate().skip(first) {
+        run.push(piece, number);
+    }
+    run.finish().0
+}
+
 #[test]
 fn no_protocol_is_taken_for_another_wherever_a_conversation_is_joined() {
     let mut matrix = Matrix::new();
     for conversation in Conversation::all() {
         let calls = whole(&conversation);
         for (first, opening) in meetings(&conversation) {
-            let mut run = Run::new(opening);
-            for (number, piece) in conversation.pieces.iter().enumerate().skip(first) {
-                run.push(piece, number);
-            }
-            let (seen, _) = run.finish();
+            let seen = met(&conversation, first, opening);
             // Who asks may be seen the other way round.
             let offsets = |call: &Seen| (call.place.1, call.place.2);
             for call in &seen {
