@@ -79,7 +79,7 @@ fn theirs(sql: &str, dialect: Dialect) -> Option<Vec<Common>> {
 
 #[track_caller]
 fn compare(sql: &str, dialect: Dialect) {
-    let theirs = theirs(sql, dialect).unwrap_or_else(|| panic!("they refuse {dialect:?}: {sql}"));
+    let theirs = theirs(sql, dialect).expect(sql);
     assert_eq!(ours(sql, dialect), theirs, "{dialect:?}: {sql}");
 }
 

@@ -30,7 +30,8 @@ fn theirs(bytes: &[u8]) -> Option<Head> {
         path: request.path?.to_owned(),
         host: header(request.headers, "host"),
         x_request_id: header(request.headers, "x-request-id"),
-        length: length as u64,
+        // Empty lines before it belong to no message (RFC 9112, 2.2).
+        length: (length - bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()) as u64,
     })
 }
 
