@@ -204,7 +204,8 @@ impl Http1Parser {
         let path = line.path();
         if !path.is_empty() {
             url::write(message, Field::Resource, Text::within(whole, path));
-            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
+            let prefixes = &message.options.endpoint_prefixes;
+            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
         }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
@@ -215,6 +216,13 @@ impl Http1Parser {
             _ => 0,
         });
         let Some((framing, length)) = headers(rest, whole, message, true) else { return Ok(Head::Cut) };
+        if !message.options.trace_headers.is_empty() {
+            for (name, value) in wire::Headers::new(rest) {
+                if let Some(own) = Header::own(name, message.options) {
+                    trace_context::write(message, own, value);
+                }
+            }
+        }
         Ok(Head::Whole(start + length, self.body(Side::Client, framing, Body::None)))
     }
 
@@ -392,14 +400,15 @@ fn header(
     framing: &mut Framing,
 ) {
     let ends = |length: &usize| line.get(*length) == Some(&b':');
+    // Rising: a colon behind the first one belongs to the value.
     let lengths: &[usize] = match line.first().map_or(0, |byte| byte | 0x20) {
         b'b' => &[2],
         b'c' => &[14],
         b'h' => &[4],
         b's' => &[3],
-        b't' => &[17, 11, 10],
-        b'u' => &[10, 7, 13],
-        _ => &[15, 12, 11, 17],
+        b't' => &[10, 11, 17],
+        b'u' => &[7, 10, 13],
+        _ => &[11, 12, 15, 17],
     };
     let Some(length) = lengths.iter().copied().find(ends) else { return };
     let (name, rest) = line.split_at_checked(length).unwrap_or_default();

@@ -106,7 +106,12 @@ impl<'m, 'w> Head<'m, 'w> {
             return;
         }
         match header.name {
-            Name::Other => {}
+            Name::Other if !self.asks || self.message.options.trace_headers.is_empty() => {}
+            Name::Other => {
+                if let Some(own) = trace_context::Header::own(header.text, self.message.options) {
+                    trace_context::write(self.message, own, header.value);
+                }
+            }
             Name::Unknown => self.unknown = true,
             Name::ContentType => {
                 self.grpc |= header.value.starts_with(b"application/grpc");
@@ -127,7 +132,8 @@ impl<'m, 'w> Head<'m, 'w> {
                 self.pseudo = true;
                 if !self.message.has(Field::Resource) {
                     url::write(self.message, Field::Resource, Text::Bytes(value));
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, value));
+                    let prefixes = &self.message.options.endpoint_prefixes;
+                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, value, prefixes));
                 }
             }
             Name::Scheme => self.pseudo = true,

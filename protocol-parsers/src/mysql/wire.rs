@@ -35,7 +35,7 @@ pub mod capability {
 }
 
 /// A packet, as far as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Packet<'a> {
     /// Length of the payload on the wire.
     pub length: usize,

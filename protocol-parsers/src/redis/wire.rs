@@ -216,7 +216,7 @@ pub fn is_whole_reply(bytes: &[u8]) -> Option<bool> {
         let mut scan = Scan::START;
         let fits = match rest {
             [b'$' | b'*' | b'%' | b'>' | b'~', ..] => true,
-            [b'-', error @ ..] => error.first().is_none_or(u8::is_ascii_uppercase) && !error.starts_with(b"ERR '"),
+            [b'-', error @ ..] => error.first().is_none_or(u8::is_ascii_uppercase) && !error.starts_with(b"ERR "),
             _ => false,
         };
         match scan.advance(rest) {
