@@ -15,6 +15,8 @@ pub struct Nginx {
     pub process: Running,
     /// Its port for HTTP/1.
     pub port: u16,
+    /// Its port for HTTP/2 without TLS.
+    pub http2_port: u16,
     _folder: TempDir,
 }
 
@@ -24,7 +26,7 @@ impl Nginx {
     /// # Errors
     /// When it is not installed or does not start.
     pub fn start() -> Result<Self> {
-        let (folder, port) = (TempDir::new()?, free_port()?);
+        let (folder, port, http2_port) = (TempDir::new()?, free_port()?, free_port()?);
         let place = folder.path().display();
         fs::write(folder.path().join("big"), vec![b'x'; 1 << 20])?;
         let configuration = format!(
@@ -35,7 +37,7 @@ impl Nginx {
                client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
                uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
                server {{\n\
-                 listen 127.0.0.1:{port}; root {place};\n\
+                 listen 127.0.0.1:{port}; listen 127.0.0.1:{http2_port} http2; root {place};\n\
                  location = /ok {{ return 200 \"fine\\n\"; }}\n\
                  location /orders/ {{ return 200 \"order\\n\"; }}\n\
                  location = /broken {{ return 500 \"broken\\n\"; }}\n\
@@ -49,6 +51,6 @@ impl Nginx {
         command.args(["-p", &place.to_string(), "-c", "nginx.conf", "-e", "stderr"]);
         let mut process = Running::start(&mut command)?;
         process.wait_for_port(local(port))?;
-        Ok(Self { process, port, _folder: folder })
+        Ok(Self { process, port, http2_port, _folder: folder })
     }
 }
