@@ -39,6 +39,7 @@ const RECORDINGS: &[Recording] = &[
     ("mysql", mysql::mysql),
     ("mysql_prepared", mysql::mysql_prepared),
     ("postgresql", postgresql::postgresql),
+    ("postgresql_asyncpg", postgresql::postgresql_asyncpg),
     ("kafka", kafka::kafka),
     ("kafka_librdkafka", kafka::kafka_librdkafka),
     ("dns", dns::dns),

@@ -177,6 +177,15 @@ fn postgresql() {
 }
 
 #[test]
+fn postgresql_asyncpg() {
+    recording(
+        "postgresql_asyncpg",
+        "PostgreSQL 15 with asyncpg: portals read in pieces, many executions in one go, COPY, errors, a time limit",
+    );
+    as_its_client_saw_it("postgresql_asyncpg", nothing);
+}
+
+#[test]
 fn kafka() {
     recording("kafka", "tansu and aiokafka: topics, each kind of acknowledgement, offsets, a group, errors");
     // The broker answers a Produce that wants no answer.

@@ -25,11 +25,14 @@ def curl(*arguments, **known):
 def nghttp(*arguments, paths, method="GET"):
     command = ["nghttp", "-n", "-s", *arguments, *(BASE + path for path in paths)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    # "id responseEnd requestStart process code size request path"
-    lines = re.findall(r"^ *(\d+) +\S+ +\S+ +\S+ +(\d+) +\S+ (/.*)$", said, re.MULTILINE)
-    assert len(lines) == len(paths), said
-    for stream, code, path in sorted(lines, key=lambda line: int(line[0])):
-        begin(method, path, int(code), request_id=stream)
+    # "id responseEnd requestStart process code size request path", with a star for what the server pushed.
+    lines = re.findall(r"^ *(\d+) +\S+( \*)? +\S+ +\S+ +(\d+) +\S+ (/.*)$", said, re.MULTILINE)
+    assert sum(pushed == "" for _, pushed, _, _ in lines) == len(paths), said
+    for stream, pushed, code, path in sorted(lines, key=lambda line: (line[1], int(line[0]))):
+        if pushed:
+            begin("GET", path, int(code), request_id=stream, attributes={"initiator": "server"})
+        else:
+            begin(method, path, int(code), request_id=stream)
 
 
 def begin(method, path, code, **known):
@@ -55,5 +58,8 @@ with tempfile.NamedTemporaryFile() as body:
     body.flush()
     nghttp("-d", body.name, paths=["/orders/4", "/missing"], method="POST")
     nghttp("-d", body.name, "-H", ":method: PUT", paths=["/orders/4"], method="PUT")
+nghttp(paths=["/page", "/orders/1"])
+# The server has enough before it has answered them all.
+nghttp(paths=[f"/few/{number}" for number in range(6)])
 nghttp("--no-dep", "--window-bits=10", "-b64", paths=["/orders/20", "/missing"])
 log.write()

@@ -53,6 +53,28 @@ class Client:
             self.server.unread_result = True
             self.server.get_rows(binary=True, columns=answer[1])
 
+    def cursor(self, statement, *values):
+        """Rows are not sent before they are asked for."""
+        number, parameters = statement
+        answer = self.command(
+            "COM_STMT_EXECUTE", self.texts[number], self.server.cmd_stmt_execute, number, values, parameters, flags=1)
+        return number, answer[1]
+
+    def fetch(self, cursor, count):
+        self.server.cmd_stmt_fetch(cursor[0], count)
+        self.command("COM_STMT_FETCH", self.texts[cursor[0]], self.server.get_rows, binary=True, columns=cursor[1])
+
+    def several(self, text):
+        """Some results for one command."""
+        entry = log.begin("COM_QUERY", text)
+        try:
+            for result in self.server.cmd_query_iter(text):
+                if "columns" in result:
+                    self.server.get_rows()
+            end(entry, code=0)
+        except mysql.connector.Error as error:
+            end(entry, "error", error.errno, error.msg)
+
     def reset(self, statement):
         self.command("COM_STMT_RESET", None, self.server.cmd_stmt_reset, statement[0])
 
@@ -85,6 +107,7 @@ update = one.prepare("UPDATE orders SET customer = 'none'")
 one.execute(update)
 one.query("SELECT count(*), max(total) FROM orders")
 one.query("SELECT 'x' FROM nowhere")
+one.query("COMMIT")
 one.command("COM_PING", None, one.server.cmd_ping)
 one.command("COM_INIT_DB", "shop", one.server.cmd_init_db, "shop")
 one.command("COM_INIT_DB", "nowhere", one.server.cmd_init_db, "nowhere")
@@ -93,11 +116,18 @@ one.command("COM_RESET_CONNECTION", None, one.server.cmd_reset_connection)
 # Forgotten with the rest.
 one.execute(insert, "Eve", 4)
 one.query("CREATE PROCEDURE two() BEGIN SELECT 1; SELECT 2; END")
-entry = log.begin("COM_QUERY", "CALL two()")
-for result in one.server.cmd_query_iter("CALL two()"):
-    if "columns" in result:
-        one.server.get_rows()
-end(entry, code=0)
+one.several("CALL two()")
+one.several("SELECT 1; INSERT INTO orders (customer) VALUES ('Flo'); SELECT 2")
+one.several("SELECT 1; SELECT nothing; SELECT 2")
+rows = one.prepare("SELECT id, customer FROM orders ORDER BY id")
+portal = one.cursor(rows)
+one.fetch(portal, 2)
+one.fetch(portal, 1)
+one.fetch(portal, 100)
+one.close(rows)
+one.command("COM_CHANGE_USER", None, one.server.cmd_change_user, "root", "", "shop")
+one.query("SELECT 'after it'")
+one.query("KILL 1000000")
 end(log.begin("COM_QUIT"), "one_way")
 one.server.cmd_quit()
 Client(database="nowhere")

@@ -13,3 +13,10 @@ pub(super) fn postgresql(files: &Files) -> Result<()> {
         python("postgresql", include_str!("postgresql.py"), server.port, &files.log)
     })
 }
+
+pub(super) fn postgresql_asyncpg(files: &Files) -> Result<()> {
+    let server = PostgreSql::start()?;
+    capture(&files.capture, &[server.port], WHOLE, || {
+        python("postgresql_asyncpg", include_str!("postgresql_asyncpg.py"), server.port, &files.log)
+    })
+}

