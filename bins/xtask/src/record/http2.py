@@ -59,7 +59,5 @@ with tempfile.NamedTemporaryFile() as body:
     nghttp("-d", body.name, paths=["/orders/4", "/missing"], method="POST")
     nghttp("-d", body.name, "-H", ":method: PUT", paths=["/orders/4"], method="PUT")
 nghttp(paths=["/page", "/orders/1"])
-# The server has enough before it has answered them all.
-nghttp(paths=[f"/few/{number}" for number in range(6)])
 nghttp("--no-dep", "--window-bits=10", "-b64", paths=["/orders/20", "/missing"])
 log.write()

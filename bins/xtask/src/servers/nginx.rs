@@ -22,7 +22,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts one and waits until it answers. Paths: `/ok`, `/orders/ID`, `/missing` (404), `/broken` (500), `/big` (1 MiB), `/chunked`,
-    /// `/page` (over HTTP/2 with `/ok` and `/missing` pushed), `/few/ID` (the third ends the connection).
+    /// `/page` (over HTTP/2 with `/ok` and `/missing` pushed).
     ///
     /// # Errors
     /// When it is not installed or does not start.
@@ -46,7 +46,6 @@ impl Nginx {
                  location = /chunked {{ gzip on; gzip_min_length 1; gzip_types text/plain; alias {place}/big; }}\n\
                  location = /big {{ }}\n\
                  location = /page {{ http2_push /ok; http2_push /missing; }}\n\
-                 location /few/ {{ keepalive_requests 3; return 200 \"few\\n\"; }}\n\
                }}\n\
              }}\n"
         );
