@@ -25,10 +25,10 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         parsers.redact = !options.no_redact;
     }
     let exclusions = Exclusions::default();
-    let mut live = Live::open(&options.interface, engine, exclusions.clone())?;
+    let live = Live::open(&options.interface, exclusions.clone())?;
     say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
     let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
-    let ended = live.run(&mut uplink.batches(), &interruption.stop, None);
+    let ended = live.run(options.threads, &engine, &mut uplink.entrance(), &interruption.stop, None);
     info!("ending: sending what is left");
     match uplink.finish_within(GRACE) {
         0 => info!("everything has been sent"),
