@@ -166,3 +166,137 @@ fn work<S: Sink>(pipeline: &mut Pipeline<S>, inbox: &Inbox, totals: &Mutex<Engin
 fn publish<S: Sink>(pipeline: &Pipeline<S>, totals: &Mutex<EngineTotals>) {
     *totals.lock().unwrap_or_else(PoisonError::into_inner) = pipeline.totals();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use flow_core::{LinkType, Output};
+    use metaflow_protocol::build::Place;
+
+    use super::*;
+
+    /// What the sinks of all engines have seen and do.
+    #[derive(Clone, Default)]
+    struct Probe {
+        /// Number of the conversation, its packets there and back.
+        flows: Arc<Mutex<Vec<(u64, u64, u64)>>>,
+        /// While it is locked no engine goes on.
+        gate: Arc<Mutex<()>>,
+        /// Instead of taking a record.
+        instead: Option<fn() -> End>,
+    }
+
+    impl Outlet for Probe {
+        type Sink = Self;
+
+        fn sink(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    impl Sink for Probe {
+        fn take(&mut self, output: &Output<'_>, place: &Place<'_>) -> Result<(), End> {
+            if let Some(instead) = self.instead {
+                return Err(instead());
+            }
+            assert_eq!(place.capture, Some("x"));
+            if let Output::Flow(flow) = output {
+                let packets = flow.counters.packets;
+                self.flows.lock().unwrap().push((flow.conversation.flow_id, packets.client, packets.server));
+            }
+            Ok(())
+        }
+
+        fn pause(&mut self) -> Result<(), End> {
+            drop(self.gate.lock().unwrap());
+            Ok(())
+        }
+
+        fn flush(&mut self) -> Result<(), End> {
+            Ok(())
+        }
+    }
+
+    fn start(probe: &Probe, threads: u8) -> (Workers, Stop) {
+        let (stop, places) = (Stop::new().unwrap(), Arc::new(Places::File("x".to_owned())));
+        (Workers::start(threads, &Options::default(), &places, probe, &stop).unwrap(), stop)
+    }
+
+    /// A UDP datagram of a conversation, there or back.
+    fn feed(workers: &mut Workers, conversation: u16, back: bool) {
+        let (mut hosts, mut ports) = ([[10, 0, 0, 1], [10, 0, 0, 2]], [conversation, 9]);
+        if back {
+            hosts.reverse();
+            ports.reverse();
+        }
+        let mut captured = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+        captured.extend(hosts.as_flattened());
+        captured.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+        captured.extend([0, 8, 0, 0]);
+        let time = Timestamp::from_nanos(1_800_000_000_000_000_000);
+        let (link, captured) = (LinkType::RAW_IP, captured.as_slice());
+        workers.feed([Packet { time, link, interface: 1, captured, original_len: 28, vlan: None }]);
+    }
+
+    #[test]
+    fn each_conversation_has_one_engine_and_a_number_of_its_own() {
+        let probe = Probe::default();
+        let (mut workers, stop) = start(&probe, 3);
+        for conversation in 1000..2000 {
+            feed(&mut workers, conversation, false);
+            feed(&mut workers, conversation, true);
+        }
+        workers.pause();
+        let Finished { engines, packets_refused, result } = workers.finish();
+        assert!(result.is_ok() && !stop.is_stopped());
+        assert_eq!(packets_refused, 0);
+        assert!(engines.iter().all(|of| of.engine.packets > 100), "all have something to do");
+        let flows = probe.flows.lock().unwrap();
+        assert!(flows.iter().all(|(_, there, back)| (*there, *back) == (1, 1)));
+        assert_eq!(flows.iter().map(|(id, ..)| id).collect::<HashSet<_>>().len(), 1000);
+    }
+
+    #[test]
+    fn each_packet_comes_to_an_engine_or_is_counted_as_refused() {
+        const PACKETS: u64 = 100_000;
+        let probe = Probe::default();
+        let (mut workers, _stop) = start(&probe, 2);
+        let closed = probe.gate.lock().unwrap();
+        for number in 0..PACKETS {
+            feed(&mut workers, (number % 1000) as u16 + 1000, false);
+            if number % 10 == 0 {
+                workers.pause();
+            }
+        }
+        assert!(workers.refused() > 0);
+        drop(closed);
+        let finished = workers.finish();
+        let taken: u64 = finished.engines.iter().map(|of| of.engine.packets_followed).sum();
+        let recorded: u64 = probe.flows.lock().unwrap().iter().map(|(_, there, back)| there + back).sum();
+        assert!(taken > 0);
+        assert_eq!((taken + finished.packets_refused, recorded), (PACKETS, taken));
+    }
+
+    #[test]
+    fn an_engine_that_can_do_no_more_ends_all_with_its_reason() {
+        for (instead, reason) in [
+            ((|| End::Enough) as fn() -> End, "Enough"),
+            (|| End::Failed(Failure::unavailable("the disk is full")), "the disk is full"),
+            (|| panic!("a fault"), "an engine broke down"),
+        ] {
+            let probe = Probe { instead: Some(instead), ..Probe::default() };
+            let (mut workers, stop) = start(&probe, 2);
+            feed(&mut workers, 1000, false);
+            // Long after the conversation has gone quiet it becomes a record.
+            let mut late = 1_800_000_100_000_000_000;
+            while workers.tick(Timestamp::from_nanos(late)).is_ok() {
+                late += 1_000_000_000;
+                thread::yield_now();
+            }
+            assert_eq!(stop.is_stopped(), !reason.contains("broke"));
+            let result = workers.finish().result;
+            assert!(format!("{result:?}").contains(reason), "{result:?}");
+        }
+    }
+}

@@ -14,4 +14,6 @@ mod printed;
 mod program;
 mod recordings;
 mod server;
+mod shop;
+mod threads;
 mod uplink;
