@@ -20,9 +20,14 @@ pub(crate) struct Limits {
     pub(crate) buffer_bytes: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { buffers: 32, buffer_packets: 1024, buffer_bytes: 256 << 10 }
+impl Limits {
+    /// Memory of all buffers together, about.
+    const BYTES: usize = 64 << 20;
+
+    /// Where there are so many ways.
+    pub(crate) fn of_each(ways: usize) -> Self {
+        let (buffer_packets, buffer_bytes) = (1024, 256 << 10);
+        Self { buffers: (Self::BYTES / buffer_bytes / ways.max(1)).max(8), buffer_packets, buffer_bytes }
     }
 }
 

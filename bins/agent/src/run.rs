@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::args::RunOptions;
 use crate::failure::{Failure, say};
-use crate::live::Live;
+use crate::live::{Live, Seen};
 use crate::signals::Interruption;
 use crate::uplink::{Exclusions, Uplink, UplinkOptions};
 
@@ -29,7 +29,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
     let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
     let ended = live.run(options.threads, &engine, &mut uplink.entrance(), &interruption.stop, None);
-    info!("ending: sending what is left");
+    if let Ok((_, Seen { packets, dropped, refused })) = ended {
+        info!(packets, packets_dropped = dropped + refused, "ending: sending what is left");
+    }
     match uplink.finish_within(GRACE) {
         0 => info!("everything has been sent"),
         left => warn!(records = left, "ended before the server had taken them: lost"),

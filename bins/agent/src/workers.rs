@@ -43,7 +43,8 @@ impl Workers {
             for limit in [&mut limits.flows, &mut limits.reassembly_bytes, &mut limits.fragmented_datagrams] {
                 *limit = limit.div_ceil(threads.into());
             }
-            Worker::start(number, Pipeline::new(options, Arc::clone(places), outlet.sink()), stop.clone())
+            let pipeline = Pipeline::new(options, Arc::clone(places), outlet.sink());
+            Worker::start(number, Limits::of_each(threads.into()), pipeline, stop.clone())
         });
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { sharder: Sharder::new(workers.len()), workers, places: Arc::clone(places) })
@@ -124,8 +125,8 @@ pub(crate) struct Finished {
 }
 
 impl Worker {
-    fn start<S: Sink>(number: u8, mut pipeline: Pipeline<S>, stop: Stop) -> Result<Self, Failure> {
-        let (feeder, inbox) = lane(Limits::default());
+    fn start<S: Sink>(number: u8, limits: Limits, mut pipeline: Pipeline<S>, stop: Stop) -> Result<Self, Failure> {
+        let (feeder, inbox) = lane(limits);
         let totals = Arc::new(Mutex::new(EngineTotals::default()));
         let published = Arc::clone(&totals);
         let work = move || {
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn each_packet_comes_to_an_engine_or_is_counted_as_refused() {
-        const PACKETS: u64 = 100_000;
+        const PACKETS: u64 = 400_000;
         let probe = Probe::default();
         let (mut workers, _stop) = start(&probe, 2);
         let closed = probe.gate.lock().unwrap();

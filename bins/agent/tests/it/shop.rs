@@ -25,7 +25,9 @@ impl Shop {
                     if request.ends_with(b"\r\n\r\n") {
                         let found = !request.starts_with(b"GET /missing");
                         let status = if found { "200 OK" } else { "404 Not Found" };
-                        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok").unwrap();
+                        // At once: several small writes would wait for each other's acknowledgement.
+                        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok");
+                        stream.write_all(answer.as_bytes()).unwrap();
                         request.clear();
                     }
                 }
@@ -47,7 +49,7 @@ impl Shop {
     pub(crate) fn visit(&self) {
         let mut stream = self.connect();
         for path in ["/cart/1", "/missing", "/cart/2"] {
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").as_bytes()).unwrap();
             let mut response = Vec::new();
             let mut byte = [0];
             while !response.ends_with(b"\r\n\r\nok") {
