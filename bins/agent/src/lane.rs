@@ -1,7 +1,7 @@
 //! The way of packets to the thread of one engine.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 
 use flow_core::Packet;
 use protocol_parsers::Timestamp;
@@ -27,7 +27,7 @@ impl Limits {
     /// Where there are so many ways.
     pub(crate) fn of_each(ways: usize) -> Self {
         let (buffer_packets, buffer_bytes) = (1024, 256 << 10);
-        Self { buffers: (Self::BYTES / buffer_bytes / ways.max(1)).max(8), buffer_packets, buffer_bytes }
+        Self { buffers: Self::BYTES / buffer_bytes / ways.max(1), buffer_packets, buffer_bytes }
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn lane(limits: Limits) -> (Feeder, Inbox) {
     // Ticks find room too. They are the only ones that may not.
     let (to, work) = sync_channel(limits.buffers + 2);
     let (back, emptied) = channel();
-    let feeder = Feeder { limits, to, emptied, spare: Vec::new(), made: 0, filling: None, refused: 0 };
+    let feeder = Feeder { limits, to, emptied, spare: Vec::new(), made: 0, filling: None, refused: 0, ended: false };
     (feeder, Inbox { work, back })
 }
 
@@ -59,6 +59,8 @@ pub(crate) struct Feeder {
     made: usize,
     filling: Option<Packets>,
     refused: u64,
+    /// The engine wants no more.
+    ended: bool,
 }
 
 /// Below so many buffers on their way an engine may soon have nothing to do.
@@ -79,14 +81,14 @@ impl Feeder {
         }
         match &mut self.filling {
             Some(filling) => filling.push(packet),
-            None => self.refused += 1,
+            None => self.refuse(1),
         }
     }
 
     /// Nothing more comes for the moment. A few packets wait for others while the engine has enough to do: many small buffers
     /// would use up the way.
     pub(crate) fn hand_over(&mut self, places: &Arc<Places>) {
-        self.spare.extend(self.emptied.try_iter());
+        self.take_back();
         let on_the_way = self.made - self.spare.len() - usize::from(self.filling.is_some());
         if on_the_way < FEW {
             self.send(places);
@@ -120,16 +122,35 @@ impl Feeder {
     fn send(&mut self, places: &Arc<Places>) {
         let Some(filled) = self.filling.take_if(|filling| !filling.is_empty()) else { return };
         let packets = filled.len() as u64;
-        // All buffers together find room beside one tick, so it fails only when the engine has ended or ticks take the room.
-        if self.to.try_send(Work::Packets(filled, Arc::clone(places))).is_err() {
+        // All buffers together find room, unless ticks take it.
+        if let Err(error) = self.to.try_send(Work::Packets(filled, Arc::clone(places))) {
             self.made -= 1;
-            self.refused += packets;
+            self.ended |= matches!(error, TrySendError::Disconnected(_));
+            self.refuse(packets);
+        }
+    }
+
+    /// What comes after the end of an engine is no loss: all come to their end then.
+    fn refuse(&mut self, packets: u64) {
+        self.refused += if self.ended { 0 } else { packets };
+    }
+
+    fn take_back(&mut self) {
+        loop {
+            match self.emptied.try_recv() {
+                Ok(emptied) => self.spare.push(emptied),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.ended = true;
+                    return;
+                }
+            }
         }
     }
 
     fn empty_buffer(&mut self) -> Option<Packets> {
         if self.spare.is_empty() {
-            self.spare.extend(self.emptied.try_iter());
+            self.take_back();
         }
         if let Some(spare) = self.spare.pop() {
             return Some(spare);
@@ -252,11 +273,14 @@ mod tests {
     #[test]
     fn an_engine_that_has_ended_holds_nothing_up() {
         let (mut feeder, inbox) = lane(LIMITS);
+        for number in 0..12 {
+            push(&mut feeder, number, b"x");
+        }
         drop(inbox);
         for number in 0..100 {
             push(&mut feeder, number, b"x");
             feeder.tick(Timestamp::ZERO, &places());
         }
-        assert_eq!(feeder.refused(), 100);
+        assert_eq!(feeder.refused(), 0, "nobody wants them any more");
     }
 }
