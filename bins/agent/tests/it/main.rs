@@ -15,4 +15,6 @@ mod printed;
 mod program;
 mod recordings;
 mod server;
+mod shop;
+mod threads;
 mod uplink;
