@@ -112,7 +112,7 @@ impl Answer {
             Expect::Columns(_) => Expect::BetweenColumnsAndRows,
             Expect::BetweenColumnsAndRows if eof && self.eof != Some(false) => {
                 self.eof = Some(true);
-                Expect::Rows
+                if wire::opens_cursor(packet.payload) { Expect::Nothing } else { Expect::Rows }
             }
             Expect::BetweenColumnsAndRows | Expect::Rows => {
                 if self.expect == Expect::BetweenColumnsAndRows {
