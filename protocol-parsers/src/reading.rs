@@ -170,6 +170,9 @@ impl Dissector {
         while used < length {
             let lane = connection.lane(side);
             if lane.skip.left > 0 {
+                if self.tap.is_some() {
+                    self.show(connection, side, piece.bytes.get(used..).unwrap_or_default());
+                }
                 used += self.pass_over(connection, side, (length - used) as u64, |n| piece.time_at(used + n - 1));
                 continue;
             }
@@ -198,6 +201,7 @@ impl Dissector {
                 stats: &mut self.stats,
                 from: side,
                 transport: connection.opening.transport,
+                tap: self.tap.as_deref_mut(),
             };
             let step = parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer);
             match step.and_then(|step| checked(step, input.len())) {

@@ -216,6 +216,7 @@ impl Http1Parser {
             _ => 0,
         });
         let Some((framing, length)) = headers(rest, whole, message, true) else { return Ok(Head::Cut) };
+        show(message, Part::Request(Key::Order), rest);
         if !message.options.trace_headers.is_empty() {
             for (name, value) in wire::Headers::new(rest) {
                 if let Some(own) = Header::own(name, message.options) {
@@ -240,6 +241,7 @@ impl Http1Parser {
             _ => Status::Ok,
         });
         let Some((framing, length)) = headers(rest, None, message, false) else { return Ok(Head::Cut) };
+        show(message, Part::Response(Key::Order), rest);
         let used = start + length;
         if line.status < 200 && line.status != 101 {
             return Ok(Head::Interim(used));
@@ -441,6 +443,13 @@ fn header(
                 trace_context::write(message, header, value);
             }
         }
+    }
+}
+
+/// Shows the headers of a whole head to the tap, if there is one.
+fn show(message: &mut MessageWriter<'_>, part: Part, lines: &[u8]) {
+    if let Some(tap) = message.tap.as_deref_mut() {
+        wire::Headers::new(lines).for_each(|(name, value)| tap.header(part, name, value));
     }
 }
 
