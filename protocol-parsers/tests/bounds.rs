@@ -300,7 +300,7 @@ fn work_is_in_proportion_to_the_input() {
     }
     // Below the longest message that is kept, and beyond it.
     let full = std::env::var("METAFLOW_FULL").is_ok_and(|full| full == "1");
-    let sizes = if full { vec![24 * KIB, 96 * KIB] } else { vec![24 * KIB] };
+    let sizes = if full { vec![12 * KIB, 192 * KIB] } else { vec![12 * KIB] };
     let idle = instructions(0, 0);
     for (number, load) in LOADS.iter().enumerate() {
         for size in &sizes {
