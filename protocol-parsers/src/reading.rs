@@ -191,6 +191,10 @@ impl Dissector {
                 self.stats.unread_bytes += skipped as u64;
                 used += skipped;
                 connection.lane(side).lost = !found;
+                if skipped > 0 {
+                    // What is passed over may hold answers.
+                    self.doubt(connection, side);
+                }
                 continue;
             }
             self.draft.clear();
