@@ -122,9 +122,43 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn clear(&mut self) {
-        let mut fields = core::mem::take(&mut self.fields);
+        // Each in its place: a new record would be made elsewhere and copied.
+        let Self {
+            fields,
+            start,
+            head_end,
+            end,
+            request_offset,
+            response_offset,
+            request_bytes,
+            response_bytes,
+            context,
+            protocol,
+            role,
+            retries,
+            status,
+            request,
+            response,
+            from_server,
+            incomplete,
+            doubtful,
+            promised,
+            timed_to_end,
+        } = self;
         fields.clear();
-        *self = Self { fields, ..Self::default() };
+        for time in [start, head_end, end] {
+            *time = Timestamp::ZERO;
+        }
+        for number in [request_offset, response_offset, request_bytes, response_bytes, context] {
+            *number = 0;
+        }
+        for half in [request, response] {
+            *half = Half::Absent;
+        }
+        for flag in [from_server, incomplete, doubtful, promised, timed_to_end] {
+            *flag = false;
+        }
+        (*protocol, *role, *retries, *status) = (None, Role::None, 0, Status::Unknown);
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -2,37 +2,66 @@
 
 use alloc::string::String;
 
+use crate::fields::Text;
+
+/// What a byte of a path may be part of, one bit each.
+const DIGIT: u8 = 1;
+/// A hexadecimal digit or a dash.
+const HEXADECIMAL: u8 = 2;
+/// The end of a segment.
+const SLASH: u8 = 4;
+/// The end of the path.
+const END: u8 = 8;
+
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT | HEXADECIMAL,
+            b'a'..=b'f' | b'A'..=b'F' | b'-' => HEXADECIMAL,
+            b'/' => SLASH,
+            b'?' | b'#' => END,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
 /// Writes the path without its query, with `{}` for every segment that looks like an id: numbers, hexadecimal strings of 8 and more
 /// with a digit, UUIDs, and long strings with a digit.
-pub(crate) fn write_path(text: &mut String, path: &[u8]) {
-    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
-    let path = path.get(..end).unwrap_or(path);
-    let start = text.len();
-    crate::fields::push_escaped(text, path, usize::MAX);
-    // Most paths are their own endpoint.
-    if path.iter().fold(true, |all, byte| all & !byte.is_ascii_digit()) {
-        return;
-    }
-    text.truncate(start);
-    for (position, segment) in path.split(|byte| *byte == b'/').enumerate() {
-        if position > 0 {
-            text.push('/');
-        }
-        if is_id(segment) {
-            text.push_str("{}");
+pub(crate) fn write_path(text: &mut String, path: Text<'_>) {
+    let bytes = path.bytes();
+    // What was written of the path, and where its current segment begins.
+    let (mut written, mut start) = (0, 0);
+    let mut digits = 0;
+    let mut all = HEXADECIMAL;
+    let mut position = 0;
+    loop {
+        let kind = bytes.get(position).map_or(END, |byte| KINDS[usize::from(*byte)]);
+        if kind >= SLASH {
+            if digits > 0 && is_id(position - start, digits, all == HEXADECIMAL) {
+                path.part(written..start).push_to(text, usize::MAX);
+                text.push_str("{}");
+                written = position;
+            }
+            if kind == END {
+                break;
+            }
+            (start, digits, all) = (position + 1, 0, HEXADECIMAL);
         } else {
-            crate::fields::push_escaped(text, segment, usize::MAX);
+            digits += usize::from(kind & DIGIT);
+            all &= kind;
         }
+        position += 1;
     }
+    path.part(written..position).push_to(text, usize::MAX);
 }
 
-fn is_id(segment: &[u8]) -> bool {
-    let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return false;
-    }
-    let hexadecimal = segment.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    digits == segment.len() || hexadecimal && segment.len() >= 8 || segment.len() > 24 && digits * 4 >= segment.len()
+/// Whether a segment with digits is an id.
+fn is_id(length: usize, digits: usize, hexadecimal: bool) -> bool {
+    digits == length || hexadecimal && length >= 8 || length > 24 && digits * 4 >= length
 }
 
 #[cfg(test)]
@@ -52,7 +81,7 @@ mod tests {
             ("/v1.41/containers/create", "/v1.41/containers/create"),
         ] {
             let mut text = String::new();
-            write_path(&mut text, path.as_bytes());
+            write_path(&mut text, Text::Bytes(path.as_bytes()));
             assert_eq!(text, endpoint);
         }
     }

@@ -109,6 +109,16 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// A part of it; nothing where the range is none.
+    pub(crate) fn part(self, range: core::ops::Range<usize>) -> Self {
+        match self {
+            Self::Valid(text) => {
+                text.get(range.clone()).map_or_else(|| Self::Bytes(text.as_bytes()).part(range), Self::Valid)
+            }
+            Self::Bytes(bytes) => Self::Bytes(bytes.get(range).unwrap_or_default()),
+        }
+    }
+
     /// Appends it, at most `limit` bytes. Says whether something was cut.
     pub(crate) fn push_to(self, text: &mut String, limit: usize) -> bool {
         match self {
@@ -177,7 +187,20 @@ impl Fields {
     /// Sets `field` to `value`, escaped where they are no UTF-8, cut at `limit`. Says whether it was cut. A field that is
     /// already set stays as it is.
     pub(crate) fn set(&mut self, field: Field, value: Text<'_>, limit: usize) -> bool {
-        self.set_with(field, usize::MAX, |text| value.push_to(text, limit))
+        match value {
+            Text::Valid(text) if text.len() <= limit => {
+                self.set_valid(field, text);
+                false
+            }
+            value => self.set_with(field, usize::MAX, |text| value.push_to(text, limit)),
+        }
+    }
+
+    fn set_valid(&mut self, field: Field, value: &str) {
+        if !self.has(field) && !value.is_empty() {
+            self.append(field as u8, value);
+            self.present |= 1 << field as u8;
+        }
     }
 
     /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself. Nothing
@@ -199,12 +222,7 @@ impl Fields {
 
     /// Sets `field` to a part of the text of another one.
     pub(crate) fn set_within(&mut self, field: Field, of: Field, part: impl FnOnce(&str) -> core::ops::Range<usize>) {
-        let mut start = 0;
-        let place = self.entries.iter().find_map(|entry| {
-            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
-            start += length;
-            ((entry >> LENGTH_BITS) as u8 == of as u8).then_some(start - length..start)
-        });
+        let place = self.place_of(of);
         let Some(whole) = place.and_then(|place| Some((place.start, self.text.get(place)?))) else { return };
         let range = part(whole.1);
         if !self.has(field) && whole.1.get(range.clone()).is_some() {
@@ -266,15 +284,18 @@ impl Fields {
     }
 
     fn key(&mut self, key: &str) {
-        let start = self.text.len();
-        self.text.push_str(key);
-        self.enter(KEY, start);
+        self.append(KEY, key);
         self.attributes = self.attributes.saturating_add(1);
     }
 
     fn enter(&mut self, tag: u8, start: usize) {
-        let length = u32::try_from(self.text.len() - start).unwrap_or(u32::MAX).min((1 << LENGTH_BITS) - 1);
-        self.entries.push(u32::from(tag) << LENGTH_BITS | length);
+        self.entries.push(entry(tag, self.text.len() - start));
+    }
+
+    /// Adds an entry with its text.
+    fn append(&mut self, tag: u8, text: &str) {
+        self.text.push_str(text);
+        self.entries.push(entry(tag, text.len()));
     }
 
     fn entries(&self) -> impl Iterator<Item = (u8, &str)> {
@@ -291,11 +312,21 @@ impl Fields {
         self.present & (1 << field as u8) != 0
     }
 
-    pub(crate) fn get(&self, field: Field) -> Option<&str> {
-        if !self.has(field) {
-            return None;
+    /// Where the text of a field stands.
+    fn place_of(&self, field: Field) -> Option<core::ops::Range<usize>> {
+        let mut start = 0;
+        for entry in &self.entries {
+            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            if entry >> LENGTH_BITS == u32::from(field as u8) {
+                return Some(start..start + length);
+            }
+            start += length;
         }
-        self.entries().find(|(tag, _)| *tag == field as u8).map(|(_, text)| text)
+        None
+    }
+
+    pub(crate) fn get(&self, field: Field) -> Option<&str> {
+        if self.has(field) { self.text.get(self.place_of(field)?) } else { None }
     }
 
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
@@ -334,15 +365,18 @@ impl Fields {
         for (tag, text) in other.entries() {
             let bit = if tag < KEY { 1 << tag } else { 0 };
             if self.present & bit == 0 {
-                let start = self.text.len();
-                self.text.push_str(text);
-                self.enter(tag, start);
+                self.append(tag, text);
                 self.present |= bit;
                 self.cut |= other.cut & bit;
             }
         }
         self.attributes = self.attributes.saturating_add(other.attributes);
     }
+}
+
+fn entry(tag: u8, length: usize) -> u32 {
+    let most = (1 << LENGTH_BITS) - 1;
+    u32::from(tag) << LENGTH_BITS | u32::try_from(length).unwrap_or(most).min(most)
 }
 
 /// Appends `bytes` as UTF-8, every invalid byte as `\xNN`, at most `limit` bytes of text. Says whether something was cut.

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use memchr::memmem;
 
-use super::wire::{self, RequestLine, Start, StatusLine};
+use super::wire::{self, LineFeeds, RequestLine, Start, StatusLine};
+use crate::ascii::is;
 use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{
@@ -19,7 +20,7 @@ const HEAD: u64 = 1;
 const CONNECT: u64 = 2;
 
 /// So much of a head is looked through at once for whether it is UTF-8.
-const HEAD_AT_ONCE: usize = 2048;
+const HEAD_AT_ONCE: usize = 512;
 /// After a loss, a start line that is not complete is waited for up to this length.
 const LONGEST_START: usize = 4096;
 
@@ -185,8 +186,9 @@ impl Http1Parser {
     }
 
     fn request(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Head, ParseError> {
-        let Some(start) = start_line(input)? else { return Ok(Head::Cut) };
-        let (first, rest) = input.bytes.split_at_checked(start).unwrap_or_default();
+        let mut ends = LineFeeds::new(input.bytes);
+        let Some(end) = ends.next() else { return without_end(input) };
+        let first = input.bytes.get(..end).unwrap_or_default();
         let Some(line) = RequestLine::parse(first.trim_ascii_end()) else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
@@ -197,13 +199,13 @@ impl Http1Parser {
                 _ => return Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
             }
         }
-        // Looking through the head once is cheaper than through each of its parts.
-        let whole = core::str::from_utf8(input.bytes.get(..HEAD_AT_ONCE).unwrap_or(input.bytes)).ok();
+        let whole = beginning(input.bytes);
         message.request(Key::Order);
         message.text(Field::RequestType, Text::within(whole, line.method));
         let path = line.path();
         if !path.is_empty() {
-            url::write(message, Field::Resource, Text::within(whole, path));
+            let path = Text::within(whole, path);
+            url::write(message, Field::Resource, path);
             message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
         }
         if let Some(authority) = line.authority() {
@@ -214,13 +216,16 @@ impl Http1Parser {
             b"CONNECT" => CONNECT,
             _ => 0,
         });
-        let Some((framing, length)) = headers(rest, whole, message, true) else { return Ok(Head::Cut) };
-        Ok(Head::Whole(start + length, self.body(Side::Client, framing, Body::None)))
+        let Some((framing, used)) = headers(input.bytes, end + 1, ends, whole, message, true) else {
+            return Ok(Head::Cut);
+        };
+        Ok(Head::Whole(used, self.body(Side::Client, framing, Body::None)))
     }
 
     fn response(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Head, ParseError> {
-        let Some(start) = start_line(input)? else { return Ok(Head::Cut) };
-        let (first, rest) = input.bytes.split_at_checked(start).unwrap_or_default();
+        let mut ends = LineFeeds::new(input.bytes);
+        let Some(end) = ends.next() else { return without_end(input) };
+        let first = input.bytes.get(..end).unwrap_or_default();
         let Some(line) = StatusLine::parse(first) else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
@@ -231,8 +236,9 @@ impl Http1Parser {
             500.. => Status::ServerError,
             _ => Status::Ok,
         });
-        let Some((framing, length)) = headers(rest, None, message, false) else { return Ok(Head::Cut) };
-        let used = start + length;
+        let Some((framing, used)) = headers(input.bytes, end + 1, ends, None, message, false) else {
+            return Ok(Head::Cut);
+        };
         if line.status < 200 && line.status != 101 {
             return Ok(Head::Interim(used));
         }
@@ -332,36 +338,46 @@ fn part(from: Side) -> Part {
     }
 }
 
-/// The length of the start line with its end; `None` when it is not complete.
-fn start_line(input: Input<'_>) -> Result<Option<usize>, ParseError> {
-    match memchr::memchr(b'\n', input.bytes) {
-        None if wire::recognise(input.bytes) == Start::Neither => Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
-        None if !input.more() => Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())),
-        end => Ok(end.map(|end| end + 1)),
+/// Bytes with no end of a line.
+#[cold]
+fn without_end(input: Input<'_>) -> Result<Head, ParseError> {
+    if wire::recognise(input.bytes) == Start::Neither {
+        return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
+    }
+    if input.more() { Ok(Head::Cut) } else { Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())) }
+}
+
+/// As much of a head as is UTF-8: looking through it once is cheaper than through each of its parts.
+fn beginning(bytes: &[u8]) -> Option<&str> {
+    let bytes = bytes.get(..HEAD_AT_ONCE).unwrap_or(bytes);
+    match core::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        // A body that is no text may follow.
+        Err(error) => bytes.get(..error.valid_up_to()).and_then(|valid| core::str::from_utf8(valid).ok()),
     }
 }
 
-/// Takes down the header lines that matter. Returns what they say about the body, and the length of all lines with the empty one; `None`
-/// when that is not there.
+/// Takes down the header lines that matter, from `start` on. Returns what they say about the body, and where the head ends with its empty
+/// line; `None` when that is not there.
 fn headers(
-    lines: &[u8],
+    bytes: &[u8],
+    mut start: usize,
+    ends: LineFeeds<'_>,
     whole: Option<&str>,
     message: &mut MessageWriter<'_>,
     request: bool,
 ) -> Option<(Framing, usize)> {
     let mut framing = Framing::default();
     let wanted = if request { WANTED_OF_REQUEST } else { WANTED_OF_RESPONSE };
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', lines) {
-        let line = lines.get(start..end)?;
+    for end in ends {
+        let line = bytes.get(start..end)?;
         start = end + 1;
-        match line.first() {
-            None => return Some((framing, start)),
-            Some(b'\r') if line.len() == 1 => return Some((framing, start)),
-            Some(first) => {
+        match line {
+            [] | [b'\r'] => return Some((framing, start)),
+            [first, ..] => {
                 let letter = (first | 0x20).wrapping_sub(b'a');
                 if letter < 26 && wanted & 1 << letter != 0 {
-                    header(line, lines.get(start..)?, whole, message, request, &mut framing);
+                    header(line, bytes.get(start..)?, whole, message, request, &mut framing);
                 }
             }
         }
@@ -408,22 +424,22 @@ fn header(
     }
     let value = rest.get(1..).unwrap_or_default().trim_ascii();
     match length {
-        14 if name.eq_ignore_ascii_case(b"content-length") => {
+        14 if is(name, b"content-length") => {
             // A list of equal lengths is one length (RFC 9110, 8.6).
             let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
         }
-        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+        17 if is(name, b"transfer-encoding") => {
             let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             framing.chunked = last.eq_ignore_ascii_case(b"chunked");
         }
-        7 if name.eq_ignore_ascii_case(b"upgrade") => framing.upgrade = Some(upgrade(value)),
+        7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
         _ if !request => {}
-        4 if name.eq_ignore_ascii_case(b"host") => message.text(Field::Domain, Text::within(whole, value)),
-        10 if name.eq_ignore_ascii_case(b"user-agent") => {
+        4 if is(name, b"host") => message.text(Field::Domain, Text::within(whole, value)),
+        10 if is(name, b"user-agent") => {
             message.attribute_text("user_agent.original", Text::within(whole, value));
         }
-        15 if name.eq_ignore_ascii_case(b"x-forwarded-for") => {
+        15 if is(name, b"x-forwarded-for") => {
             let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             message.attribute("client.address", client);
         }

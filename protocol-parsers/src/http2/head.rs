@@ -127,7 +127,7 @@ impl<'m, 'w> Head<'m, 'w> {
                 self.pseudo = true;
                 if !self.message.has(Field::Resource) {
                     url::write(self.message, Field::Resource, Text::Bytes(value));
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, value));
+                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, Text::Bytes(value)));
                 }
             }
             Name::Scheme => self.pseudo = true,
