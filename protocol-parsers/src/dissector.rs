@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -29,6 +30,7 @@ pub struct Dissector {
     pub(crate) stats: Stats,
     /// The message being read.
     pub(crate) draft: Box<Record>,
+    pub(crate) scratch: String,
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
@@ -51,6 +53,7 @@ impl Dissector {
             specs,
             stats: Stats::default(),
             draft: Box::default(),
+            scratch: String::new(),
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),

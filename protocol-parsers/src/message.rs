@@ -16,6 +16,8 @@ pub struct MessageWriter<'a> {
     pub(crate) stats: &'a mut Stats,
     pub(crate) from: Side,
     pub(crate) transport: Transport,
+    /// Room for a text that is made beside another one.
+    pub(crate) scratch: &'a mut String,
 }
 
 impl MessageWriter<'_> {

@@ -198,6 +198,7 @@ impl Dissector {
                 stats: &mut self.stats,
                 from: side,
                 transport: connection.opening.transport,
+                scratch: &mut self.scratch,
             };
             let step = parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer);
             match step.and_then(|step| checked(step, input.len())) {
