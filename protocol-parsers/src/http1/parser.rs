@@ -107,7 +107,7 @@ impl Parser for Http1Parser {
                     // RFC 7540, 3.2: the answer to the upgraded request comes on stream 1.
                     message.response(Key::Id(1));
                     message.field(Field::RequestId, b"1");
-                    fields.iter().for_each(|(field, text)| message.field(*field, text.as_bytes()));
+                    fields.iter().for_each(|(field, text)| message.text(*field, Text::Valid(text)));
                     message.attribute("upgraded_from", b"http1");
                 }
                 Ok(Step::Switch { used: 0, to })

@@ -126,8 +126,9 @@ impl<'m, 'w> Head<'m, 'w> {
             Name::Path => {
                 self.pseudo = true;
                 if !self.message.has(Field::Resource) {
-                    url::write(self.message, Field::Resource, Text::Bytes(value));
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, Text::Bytes(value)));
+                    let path = core::str::from_utf8(value).map_or(Text::Bytes(value), Text::Valid);
+                    url::write(self.message, Field::Resource, path);
+                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
                 }
             }
             Name::Scheme => self.pseudo = true,
