@@ -35,28 +35,31 @@ pub(crate) fn write_path(text: &mut String, path: Text<'_>) {
     let bytes = path.bytes();
     // What was written of the path, and where its current segment begins.
     let (mut written, mut start) = (0, 0);
-    let mut digits = 0;
-    let mut all = HEXADECIMAL;
-    let mut position = 0;
-    loop {
-        let kind = bytes.get(position).map_or(END, |byte| KINDS[usize::from(*byte)]);
-        if kind >= SLASH {
-            if digits > 0 && is_id(position - start, digits, all == HEXADECIMAL) {
-                path.part(written..start).push_to(text, usize::MAX);
-                text.push_str("{}");
-                written = position;
-            }
-            if kind == END {
-                break;
-            }
-            (start, digits, all) = (position + 1, 0, HEXADECIMAL);
-        } else {
+    let (mut digits, mut all) = (0, HEXADECIMAL);
+    let mut end = bytes.len();
+    let mut close = |start: usize, end: usize, digits: usize, all: u8| {
+        if digits > 0 && is_id(end - start, digits, all & HEXADECIMAL != 0) {
+            path.part(written..start).push_to(text, usize::MAX);
+            text.push_str("{}");
+            written = end;
+        }
+    };
+    for (position, byte) in bytes.iter().enumerate() {
+        let kind = KINDS[usize::from(*byte)];
+        if kind < SLASH {
             digits += usize::from(kind & DIGIT);
             all &= kind;
+            continue;
         }
-        position += 1;
+        if kind == END {
+            end = position;
+            break;
+        }
+        close(start, position, digits, all);
+        (start, digits, all) = (position + 1, 0, HEXADECIMAL);
     }
-    path.part(written..position).push_to(text, usize::MAX);
+    close(start, end, digits, all);
+    path.part(written..end).push_to(text, usize::MAX);
 }
 
 /// Whether a segment with digits is an id.

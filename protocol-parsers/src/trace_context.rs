@@ -1,6 +1,7 @@
 //! Ids of distributed traces in headers, metadata and attachments.
 
 use crate::ascii::is;
+use crate::fields::Text;
 use crate::{Field, MessageWriter};
 
 /// A header that carries ids of a trace.
@@ -44,8 +45,14 @@ impl Header {
 
 /// Takes down what a header says. The first one of several formats wins.
 pub(crate) fn write(message: &mut MessageWriter<'_>, header: Header, value: &[u8]) {
+    write_text(message, header, Text::Bytes(value));
+}
+
+/// The same with a value that may be known to be UTF-8.
+pub(crate) fn write_text(message: &mut MessageWriter<'_>, header: Header, text: Text<'_>) {
+    let value = text.bytes();
     match header {
-        Header::TraceParent => traceparent(message, value),
+        Header::TraceParent => traceparent(message, text),
         Header::TraceState => message.attribute("tracestate", value),
         Header::B3 => b3(message, value),
         Header::B3TraceId => hex(message, Field::TraceId, value),
@@ -58,14 +65,20 @@ pub(crate) fn write(message: &mut MessageWriter<'_>, header: Header, value: &[u8
 }
 
 /// `version-traceid-parentid-flags` (W3C Trace Context, 3.2).
-fn traceparent(message: &mut MessageWriter<'_>, value: &[u8]) {
+fn traceparent(message: &mut MessageWriter<'_>, text: Text<'_>) {
+    let value = text.bytes();
     let (Some(b'-'), Some(b'-'), Some(b'-')) = (value.get(2), value.get(35), value.get(52)) else { return };
     let (Some(version), Some(trace), Some(span)) = (value.get(..2), value.get(3..35), value.get(36..52)) else {
         return;
     };
     if version != b"ff" && version.iter().all(u8::is_ascii_hexdigit) && is_id(trace) && is_id(span) {
-        lower(message, Field::TraceId, trace);
-        lower(message, Field::SpanId, span);
+        if has_upper(trace) | has_upper(span) {
+            lower(message, Field::TraceId, trace);
+            lower(message, Field::SpanId, span);
+        } else {
+            message.text(Field::TraceId, text.part(3..35));
+            message.text(Field::SpanId, text.part(36..52));
+        }
     }
 }
 
@@ -125,6 +138,10 @@ fn lower(message: &mut MessageWriter<'_>, field: Field, value: &[u8]) {
     lower.copy_from_slice(value);
     lower.make_ascii_lowercase();
     message.field(field, lower);
+}
+
+fn has_upper(value: &[u8]) -> bool {
+    value.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase())
 }
 
 /// Whether these are hexadecimal digits, not all of them zero.

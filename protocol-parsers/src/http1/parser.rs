@@ -368,16 +368,15 @@ fn headers(
     request: bool,
 ) -> Option<(Framing, usize)> {
     let mut framing = Framing::default();
-    let wanted = if request { WANTED_OF_REQUEST } else { WANTED_OF_RESPONSE };
+    let wanted = if request { &WANTED_OF_REQUEST } else { &WANTED_OF_RESPONSE };
     for end in ends {
         let line = bytes.get(start..end)?;
         start = end + 1;
         match line {
             [] | [b'\r'] => return Some((framing, start)),
-            [first, ..] => {
-                let letter = (first | 0x20).wrapping_sub(b'a');
-                if letter < 26 && wanted & 1 << letter != 0 {
-                    header(line, bytes.get(start..)?, whole, message, request, &mut framing);
+            line => {
+                if let Some(length) = name_length(line, wanted) {
+                    header(line, length, bytes.get(start..)?, whole, message, request, &mut framing);
                 }
             }
         }
@@ -385,42 +384,65 @@ fn headers(
     None
 }
 
-/// First letters of the names that matter: most lines are told apart by them.
-const WANTED_OF_REQUEST: u32 = letters(b"bchstux");
-const WANTED_OF_RESPONSE: u32 = letters(b"ctu");
+/// For every first letter, the lengths of the names that matter, one bit each: most lines are told apart by them.
+type Lengths = [u32; 26];
 
-const fn letters(names: &[u8]) -> u32 {
-    let (mut bits, mut position) = (0, 0);
+const WANTED_OF_REQUEST: Lengths = lengths(&[
+    "b3",
+    "content-length",
+    "host",
+    "sw8",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "uber-trace-id",
+    "upgrade",
+    "user-agent",
+    "x-b3-parentspanid",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-forwarded-for",
+    "x-request-id",
+]);
+const WANTED_OF_RESPONSE: Lengths = lengths(&["content-length", "transfer-encoding", "upgrade"]);
+
+const fn lengths(names: &[&str]) -> Lengths {
+    let (mut lengths, mut position) = ([0; 26], 0);
     while position < names.len() {
-        bits |= 1 << (names[position] - b'a');
+        let name = names[position].as_bytes();
+        lengths[(name[0] - b'a') as usize] |= 1 << name.len();
         position += 1;
     }
-    bits
+    lengths
 }
 
-/// Takes down a header line that may matter.
+/// The length of a line's name, if it may be one that matters.
+fn name_length(line: &[u8], wanted: &Lengths) -> Option<usize> {
+    let letter = (line.first()? | 0x20).wrapping_sub(b'a');
+    let mut lengths = *wanted.get(usize::from(letter))?;
+    while lengths != 0 {
+        let length = lengths.trailing_zeros() as usize;
+        if line.get(length) == Some(&b':') {
+            return Some(length);
+        }
+        lengths &= lengths - 1;
+    }
+    None
+}
+
+/// Takes down a header line whose name has this length.
 fn header(
     line: &[u8],
+    length: usize,
     behind: &[u8],
     whole: Option<&str>,
     message: &mut MessageWriter<'_>,
     request: bool,
     framing: &mut Framing,
 ) {
-    let ends = |length: &usize| line.get(*length) == Some(&b':');
-    let lengths: &[usize] = match line.first().map_or(0, |byte| byte | 0x20) {
-        b'b' => &[2],
-        b'c' => &[14],
-        b'h' => &[4],
-        b's' => &[3],
-        b't' => &[17, 11, 10],
-        b'u' => &[10, 7, 13],
-        _ => &[15, 12, 11, 17],
-    };
-    let Some(length) = lengths.iter().copied().find(ends) else { return };
     let (name, rest) = line.split_at_checked(length).unwrap_or_default();
     if matches!(behind.first(), Some(b' ' | b'\t')) {
-        return folded(line, behind, message, request, framing);
+        return folded(line, length, behind, message, request, framing);
     }
     let value = rest.get(1..).unwrap_or_default().trim_ascii();
     match length {
@@ -445,7 +467,7 @@ fn header(
         }
         _ => {
             if let Some(header) = Header::named(name) {
-                trace_context::write(message, header, value);
+                trace_context::write_text(message, header, Text::within(whole, value));
             }
         }
     }
@@ -453,14 +475,21 @@ fn header(
 
 /// A header that goes on over the next lines (obsolete, RFC 9112, 5.2): they count as one with blanks between.
 #[cold]
-fn folded(line: &[u8], mut behind: &[u8], message: &mut MessageWriter<'_>, request: bool, framing: &mut Framing) {
+fn folded(
+    line: &[u8],
+    length: usize,
+    mut behind: &[u8],
+    message: &mut MessageWriter<'_>,
+    request: bool,
+    framing: &mut Framing,
+) {
     let mut joined = line.to_vec();
     while let (Some(b' ' | b'\t'), Some((next, rest))) = (behind.first(), wire::split_line(behind)) {
         joined.push(b' ');
         joined.extend_from_slice(next.trim_ascii());
         behind = rest;
     }
-    header(&joined, &[], None, message, request, framing);
+    header(&joined, length, &[], None, message, request, framing);
 }
 
 /// What an upgrade leads to.
