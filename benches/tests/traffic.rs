@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use benches::flow::{Work, check, follow, many, replay};
+use benches::flow::{Peer, Work, check, follow, many, replay};
 use benches::traffic::{Amount, CapturedTraffic, Traffic};
 
 const SMALL: Amount = Amount { seed: 1, packets: 10_000, conversations: 100 };
@@ -69,6 +69,17 @@ fn every_situation_occurs() {
     let health = [truth.handshakes, truth.retransmissions, truth.out_of_order, truth.zero_windows];
     let calls = truth.calls.iter().flat_map(|calls| [calls.count, calls.client_errors, calls.server_errors]);
     assert!(counts.into_iter().chain(health).chain(calls).all(|count| count > 0), "{truth:#?}");
+}
+
+#[test]
+fn a_peer_that_misses_packets_is_refused() {
+    let captured = CapturedTraffic::new(SMALL, &folder()).unwrap();
+    for peer in Peer::ALL {
+        match peer.check(&captured.path, captured.truth.packets) {
+            Ok(()) => assert!(peer.check(&captured.path, captured.truth.packets + 1).is_err()),
+            Err(reason) => println!("skipped: {}: {reason:#}", peer.name()),
+        }
+    }
 }
 
 /// What tshark is asked of each packet.

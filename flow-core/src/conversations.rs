@@ -116,8 +116,8 @@ impl Conversations {
     pub(crate) fn follow(&mut self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, stats: &mut Stats) {
         let time = packet.time;
         let found = self.table.find(&view.tuple, packet.interface, layers);
-        let slot = match found {
-            Some(slot) if !self.is_reused(slot, view) => slot,
+        let (slot, is_new) = match found {
+            Some(slot) if !self.is_reused(slot, view) => (slot, false),
             reused => {
                 if let Some(slot) = reused {
                     self.end(slot, Ended::Reuse, stats);
@@ -126,10 +126,11 @@ impl Conversations {
                 self.last_flow += 1;
                 stats.flows_opened += 1;
                 let flow = Flow::new(self.last_flow, packet, view, layers, self.clock.steady());
-                self.table.insert(flow, &self.options.limits)
+                (self.table.insert(flow, &self.options.limits), true)
             }
         };
         let Some(flow) = self.table.get(slot) else { return };
+        let before = flow.standing();
         flow.count(view, time, self.clock.steady());
         if !flow.is_touched && self.rollup.is_some() {
             flow.is_touched = true;
@@ -141,7 +142,9 @@ impl Conversations {
             Header::Udp => datagram(flow, view, time, self.reader.as_mut(), shared.stats),
             Header::Icmp => {}
         }
-        if let Some(deadlines) = self.deadlines(slot) {
+        // Later ends need not be noted: they are found when the noted one has come.
+        let may_be_due_earlier = is_new || view.payload.len > 0 && self.reader.is_some() || flow.standing() != before;
+        if may_be_due_earlier && let Some(deadlines) = self.deadlines(slot) {
             self.table.arm(slot, deadlines);
         }
         if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {

@@ -100,6 +100,11 @@ impl Flow {
         }
     }
 
+    /// Whether it is over but for what still comes, and whether both ends took part: what its place among the others depends on.
+    pub(crate) fn standing(&self) -> (bool, bool) {
+        (self.tcp.as_ref().is_some_and(|tcp| tcp.is_over()), self.is_mutual())
+    }
+
     /// Whether both ends took part: such conversations make room last.
     pub(crate) fn is_mutual(&self) -> bool {
         match &self.tcp {

@@ -1,5 +1,6 @@
 //! Which packets belong together: both directions of one conversation have the same key.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// One of the two ends of a conversation as the key orders them: by address, then by port. Says nothing about roles.
@@ -60,7 +61,7 @@ pub(crate) enum Hosts {
 }
 
 /// What both directions of a conversation have in common, without where it was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tuple {
     pub(crate) hosts: Hosts,
     /// For ICMP the identifier of an echo, on both ends.
@@ -117,6 +118,19 @@ impl Tuple {
             }
         };
         SocketAddr::new(host, self.ports[end])
+    }
+}
+
+/// As few words as there are: hashing is done for every packet.
+impl Hash for Tuple {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [low, high] = self.ports.map(u64::from);
+        match self.hosts {
+            Hosts::V4([a, b]) => state.write_u64(u64::from(a) << 32 | u64::from(b)),
+            Hosts::V6([[a, b], [c, d]]) => [a, b, c, d].into_iter().for_each(|word| state.write_u64(word)),
+        }
+        state.write_u64(low << 32 | high << 16 | u64::from(self.protocol));
     }
 }
 

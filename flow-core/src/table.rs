@@ -24,6 +24,8 @@ pub(crate) struct Table {
     ends: [BTreeSet<(Timestamp, Slot)>; 2],
     /// When they want to be looked at before.
     alarms: BTreeSet<(Timestamp, Slot)>,
+    /// None of these is earlier than this.
+    soonest: Timestamp,
     vlan_in_key: bool,
     interface_in_key: bool,
 }
@@ -55,6 +57,7 @@ impl Table {
             random: crate::hash::keyed(),
             ends: Default::default(),
             alarms: BTreeSet::new(),
+            soonest: Timestamp::ZERO,
             vlan_in_key: options.vlan_in_key,
             interface_in_key: options.interface_in_key,
         }
@@ -76,7 +79,8 @@ impl Table {
             entry.hash == hash
                 && flow.dialog.tuple == *tuple
                 && (!self.interface_in_key || flow.dialog.interface == interface)
-                && self.in_key(&flow.layers).eq(self.in_key(layers.as_slice()))
+                && (flow.layers.is_empty() && layers.count() == 0
+                    || self.in_key(&flow.layers).eq(self.in_key(layers.as_slice())))
         };
         self.index.find(hash, is_same).copied()
     }
@@ -90,6 +94,7 @@ impl Table {
         let is_mutual = flow.is_mutual();
         let deadlines = Deadlines { end: flow.idle_deadline(limits), alarm: Timestamp::MAX };
         self.ends_of(is_mutual).insert((deadlines.end, slot));
+        self.soonest = self.soonest.min(deadlines.end);
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(Entry { flow, hash, is_mutual, deadlines });
         }
@@ -128,8 +133,15 @@ impl Table {
     }
 
     /// The next one whose deadline has passed.
-    pub(crate) fn due(&self, now: Timestamp) -> Option<Slot> {
-        self.next().filter(|(deadline, _)| *deadline < now).map(|(_, slot)| slot)
+    #[inline]
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Slot> {
+        // Asked for every packet, and nearly never true.
+        if now <= self.soonest {
+            return None;
+        }
+        let next = self.next();
+        self.soonest = next.map_or(now, |(deadline, _)| deadline);
+        next.filter(|(deadline, _)| *deadline < now).map(|(_, slot)| slot)
     }
 
     /// The earliest deadline.
@@ -174,6 +186,7 @@ impl Table {
         if before != (is_mutual, end) {
             self.ends_of(before.0).remove(&(before.1, slot));
             self.ends_of(is_mutual).insert((end, slot));
+            self.soonest = self.soonest.min(end);
         }
     }
 
@@ -186,6 +199,7 @@ impl Table {
             self.alarms.remove(&(before, slot));
             if alarm < Timestamp::MAX {
                 self.alarms.insert((alarm, slot));
+                self.soonest = self.soonest.min(alarm);
             }
         }
     }

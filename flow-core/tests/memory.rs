@@ -58,6 +58,7 @@ impl Run {
         self.packet(&answer(2, asked, 16, &response[..40]));
         self.packet(&ask(asked, answered, 17, b""));
         self.packet(&answer(answered, asked + 1, 17, b""));
+        self.packet(&ask(asked + 1, answered + 1, 16, b""));
         let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04shop\x04test\0\0\x01\0\x01";
         let udp = [&[0xc0, 0, 0, 53, 0, 35, 0, 0][..], query].concat();
         self.packet(&[&[0x45, 0, 0, 55, 0, 0, 0, 0, 64, 17, 0, 0][..], &client, &server, &udp].concat());

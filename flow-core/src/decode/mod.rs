@@ -4,6 +4,7 @@ mod fragment;
 mod ip;
 mod layer;
 mod link;
+mod plain;
 mod region;
 mod transport;
 mod tunnel;
@@ -96,6 +97,9 @@ impl Decoder {
             layers.push(Layer::Vlan(id & 0xfff));
         }
         fragments.frame(packet);
+        if let Some(view) = plain::plain(packet) {
+            return Ok((Decoded::Packet(view), layers));
+        }
         let frame = Region::new(packet.captured, packet.original_len.max(packet.captured.len() as u32));
         let walked = walk(Next::Link(packet.link), frame, layers, Some(fragments));
         let decoded = match walked.map_err(|reason| Dropped { reason, frames: 1 })? {

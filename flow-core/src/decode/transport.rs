@@ -50,51 +50,50 @@ impl Flags {
 }
 
 const TCP_HEADER: usize = 20;
-const UDP_HEADER: u32 = 8;
+const UDP_HEADER: usize = 8;
 const ICMP: u8 = 1;
 const ICMP_V6: u8 = 58;
 
 /// Reads the transport header.
+#[inline]
 pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
     let short = || if region.missing() > 0 { DropReason::CutShort } else { DropReason::Malformed };
-    let [from_port, to_port] = [0, 2].map(|at| region.u16(at));
-    let (protocol, from_port, to_port, header, payload) = match protocol {
+    let (protocol, [from_port, to_port], header, payload) = match protocol {
         Tuple::TCP => {
-            let fixed: [u8; TCP_HEADER] = region.array(0).ok_or_else(short)?;
-            let word =
-                |at: usize| fixed.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-            let [_, _, _, _, _, _, _, _, _, _, _, _, offset, flags, high, low, ..] = fixed;
-            let length = usize::from(offset >> 4) * 4;
-            if length < TCP_HEADER || length as u32 > region.len {
+            let fixed: &[u8; TCP_HEADER] = region.bytes.first_chunk().ok_or_else(short)?;
+            let [a, b, c, d, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
+            let length = u32::from(offset >> 4) * 4;
+            if length < TCP_HEADER as u32 || length > region.len {
                 return Err(DropReason::Malformed);
             }
             let header = TcpHeader {
-                seq: word(4).unwrap_or_default(),
-                ack: word(8).unwrap_or_default(),
+                seq: u32::from_be_bytes([s0, s1, s2, s3]),
+                ack: u32::from_be_bytes([a0, a1, a2, a3]),
                 flags: Flags(flags),
-                window: u16::from_be_bytes([high, low]),
+                window: u16::from_be_bytes([w0, w1]),
             };
-            (Tuple::TCP, from_port, to_port, Header::Tcp(header), region.behind(length as u32))
+            (Tuple::TCP, [[a, b], [c, d]].map(u16::from_be_bytes), Header::Tcp(header), region.behind(length))
         }
         Tuple::UDP => {
-            let length = match u32::from(region.u16(4).ok_or_else(short)?) {
+            let fixed: &[u8; UDP_HEADER] = region.bytes.first_chunk().ok_or_else(short)?;
+            let [a, b, c, d, l0, l1, ..] = *fixed;
+            let length = match u32::from(u16::from_be_bytes([l0, l1])) {
                 // A jumbogram (RFC 2675 §4).
                 0 => region.len,
-                length if length < UDP_HEADER => return Err(DropReason::Malformed),
+                length if length < UDP_HEADER as u32 => return Err(DropReason::Malformed),
                 length => length.min(region.len),
             };
-            let payload = Region::new(region.bytes, length).behind(UDP_HEADER);
-            (Tuple::UDP, from_port, to_port, Header::Udp, payload)
+            let payload = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
+            (Tuple::UDP, [[a, b], [c, d]].map(u16::from_be_bytes), Header::Udp, payload)
         }
         ICMP | ICMP_V6 => {
             let kind = region.u8(0).ok_or_else(short)?;
             let is_echo = matches!((protocol, kind), (ICMP, 0 | 8) | (ICMP_V6, 128 | 129));
             let id = if is_echo { region.u16(4).ok_or_else(short)? } else { 0 };
-            (Tuple::ICMP, Some(id), Some(id), Header::Icmp, region.behind(8))
+            (Tuple::ICMP, [id, id], Header::Icmp, region.behind(8))
         }
         _ => return Err(DropReason::Transport),
     };
-    let (from_port, to_port) = from_port.zip(to_port).ok_or_else(short)?;
     let (tuple, from) = Tuple::of(route, protocol, from_port, to_port);
     Ok(View { tuple, from, header, payload, frames: 0, frame_bytes: 0 })
 }

@@ -77,6 +77,12 @@ fn gre<'a>(region: Region<'a>, layers: &mut Layers) -> Result<(Next, Region<'a>)
     Ok((next, inner))
 }
 
+/// Whether the ports of a UDP datagram are those of a tunnel.
+pub(super) fn may_be_tunnel(view: &View<'_>) -> bool {
+    let (to, from) = (view.tuple.ports[view.from.other()], view.tuple.ports[view.from]);
+    matches!(to, 1701 | 2152 | 3544 | 4789 | 4790 | 6081 | 6784 | 8472) || from == 3544
+}
+
 /// The content of a tunnel over UDP, told by its port and by a header that fits.
 pub(super) fn over_udp<'a>(view: &View<'a>, layers: &mut Layers) -> Inner<'a> {
     let payload = view.payload;

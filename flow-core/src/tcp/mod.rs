@@ -49,29 +49,25 @@ pub(crate) struct Tcp {
     initial: [Option<u32>; 2],
     /// Sequence number of each end's FIN.
     fins: [Option<u32>; 2],
-    /// Its first reset, unless both had closed.
-    reset: Option<Reset>,
+    /// Whether the other end has acknowledged it.
+    are_fins_heard: [bool; 2],
+    /// Who reset it first, unless both had closed.
+    reset: Option<End>,
+    /// Behind what each end had sent until then.
+    sent_before_reset: [Option<u32>; 2],
     /// A segment that is no part of a handshake was seen.
     beyond_handshake: bool,
-}
-
-/// A reset.
-#[derive(Clone, Copy, Debug)]
-struct Reset {
-    by: End,
-    /// Behind what each end had sent.
-    sent: [Option<u32>; 2],
 }
 
 impl Tcp {
     /// Whether this SYN opens another connection than this one.
     pub(crate) fn is_reopened_by(&self, from: End, header: &TcpHeader) -> bool {
         let flags = header.flags;
-        let is_first = flags.syn() && !flags.ack() && !flags.rst();
+        if !flags.syn() || flags.ack() || flags.rst() {
+            return false;
+        }
         // Of a connection that this end was not seen in, nothing is left to open once the other end was past its own SYN.
-        let is_other =
-            self.initial[from].map_or(self.beyond_handshake || self.is_over(), |initial| initial != header.seq);
-        is_first && is_other
+        self.initial[from].map_or(self.beyond_handshake || self.is_over(), |initial| initial != header.seq)
     }
 
     /// Takes in the flags and sequence numbers of a segment.
@@ -89,14 +85,21 @@ impl Tcp {
         mine.syn_ack += u64::from(flags.syn() && flags.ack());
         mine.fin += u64::from(flags.fin());
         mine.rst += u64::from(flags.rst());
-        if self.reset.is_some_and(|reset| reset.is_refuted_by(from, header, payload)) {
+        if self.reset == Some(from) && self.goes_on(from, header, payload) {
             self.reset = None;
         }
         self.handshake.see(from, time, header);
         self.health.see(from, time, header, payload, counters);
         if flags.rst() {
             if self.reset.is_none() && !self.both_closed() {
-                self.reset = Some(Reset::new(from, header, self.health.sent()));
+                self.reset = Some(from);
+                self.sent_before_reset = self.health.sent();
+                // What it sent before may still come.
+                if let Some(sent) = &mut self.sent_before_reset[from]
+                    && (0..NEAR).contains(&distance(*sent, header.seq))
+                {
+                    *sent = header.seq;
+                }
             }
             return;
         }
@@ -110,10 +113,25 @@ impl Tcp {
         // More than a keep-alive's byte behind its FIN: somebody else sent that.
         if payload > 1 && self.fins[from].is_some_and(|fin| distance(fin, first.wrapping_add(payload)) > 0) {
             self.fins[from] = None;
+            self.are_fins_heard[from] = false;
         }
         if flags.fin() {
             self.fins[from].get_or_insert(first.wrapping_add(payload));
         }
+        let other = from.other();
+        if flags.ack() && self.fins[other].is_some_and(|fin| distance(fin, header.ack) > 0) {
+            self.are_fins_heard[other] = true;
+        }
+    }
+
+    /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
+    fn goes_on(&self, from: End, header: &TcpHeader, payload: u32) -> bool {
+        let flags = header.flags;
+        let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
+        let before = &self.sent_before_reset;
+        let says_more = before[from].is_some_and(|sent| distance(sent, end) > 0);
+        let hears_more = flags.ack() && before[from.other()].is_some_and(|sent| distance(sent, header.ack) > 0);
+        !flags.rst() && (flags.syn() || says_more || hears_more)
     }
 
     /// The acknowledgement as far as it covers bytes: a FIN takes a number of its own.
@@ -129,8 +147,9 @@ impl Tcp {
         self.handshake.is_complete() || self.beyond_handshake
     }
 
+    /// Whether nothing more is to come: the last acknowledgement of two closings may take as long as any other.
     pub(crate) fn is_over(&self) -> bool {
-        self.reset.is_some() || self.both_closed()
+        self.reset.is_some() || self.are_fins_heard == [true; 2]
     }
 
     fn both_closed(&self) -> bool {
@@ -146,7 +165,7 @@ impl Tcp {
     pub(crate) fn close(&self, client: End, counters: &[EndCounters; 2], ended: Ended) -> Close {
         let server = client.other();
         let is_opening = counters[client].syn > 0 && counters[server].syn_ack == 0;
-        match (self.reset.map(|reset| reset.by), self.fins[client], self.fins[server]) {
+        match (self.reset, self.fins[client], self.fins[server]) {
             (None, Some(_), Some(_)) => Close::Finished,
             (Some(end), ..) if end == server && is_opening && !self.beyond_handshake => Close::Refused,
             (Some(end), ..) if end == server => Close::ServerReset,
@@ -159,29 +178,5 @@ impl Tcp {
             (None, None, None) if !self.is_established() && counters[server].syn_ack > 0 => Close::SynAckUnanswered,
             (None, None, None) => ended.close(),
         }
-    }
-}
-
-impl Reset {
-    fn new(by: End, header: &TcpHeader, mut sent: [Option<u32>; 2]) -> Self {
-        // What it sent before may still come.
-        if let Some(edge) = &mut sent[by]
-            && (0..NEAR).contains(&distance(*edge, header.seq))
-        {
-            *edge = header.seq;
-        }
-        Self { by, sent }
-    }
-
-    /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
-    fn is_refuted_by(&self, from: End, header: &TcpHeader, payload: u32) -> bool {
-        let flags = header.flags;
-        if from != self.by || flags.rst() {
-            return false;
-        }
-        let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
-        let says_more = self.sent[from].is_some_and(|sent| distance(sent, end) > 0);
-        let hears_more = flags.ack() && self.sent[from.other()].is_some_and(|sent| distance(sent, header.ack) > 0);
-        flags.syn() || says_more || hears_more
     }
 }

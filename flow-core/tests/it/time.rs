@@ -41,6 +41,16 @@ fn a_conversation_goes_on_up_to_its_limit_and_not_a_nanosecond_longer() {
 }
 
 #[test]
+fn the_last_acknowledgement_of_a_closing_may_take_its_time() {
+    let mut script = Script::opened();
+    script.close();
+    let last = script.frames.last_mut().unwrap();
+    last.time = last.time + Duration::from_secs(30);
+    let lab = Lab::of(&script.frames);
+    assert_eq!(lab.flow().close, Some(Close::Finished));
+}
+
+#[test]
 fn limits_are_what_the_caller_says() {
     let mut options = Options::default();
     options.limits.udp_idle = Duration::from_secs(7);

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-/// 2026-09-21T13:46:40Z
+/// 2026-09-21T14:13:20Z
 pub(crate) const START: i64 = 1_790_000_000_000_000_000;
 
 pub(crate) fn config(store: StoreAt) -> Config {
