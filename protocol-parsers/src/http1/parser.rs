@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use memchr::memmem;
 
+use super::names::{self, WANTED_OF_REQUEST, WANTED_OF_RESPONSE};
 use super::wire::{self, LineFeeds, RequestLine, Start, StatusLine};
 use crate::ascii::is;
 use crate::fields::Text;
@@ -375,57 +376,11 @@ fn headers(
         match line {
             [] | [b'\r'] => return Some((framing, start)),
             line => {
-                if let Some(length) = name_length(line, wanted) {
+                if let Some(length) = names::length(line, wanted) {
                     header(line, length, bytes.get(start..)?, whole, message, request, &mut framing);
                 }
             }
         }
-    }
-    None
-}
-
-/// For every first letter, the lengths of the names that matter, one bit each: most lines are told apart by them.
-type Lengths = [u32; 26];
-
-const WANTED_OF_REQUEST: Lengths = lengths(&[
-    "b3",
-    "content-length",
-    "host",
-    "sw8",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "uber-trace-id",
-    "upgrade",
-    "user-agent",
-    "x-b3-parentspanid",
-    "x-b3-spanid",
-    "x-b3-traceid",
-    "x-forwarded-for",
-    "x-request-id",
-]);
-const WANTED_OF_RESPONSE: Lengths = lengths(&["content-length", "transfer-encoding", "upgrade"]);
-
-const fn lengths(names: &[&str]) -> Lengths {
-    let (mut lengths, mut position) = ([0; 26], 0);
-    while position < names.len() {
-        let name = names[position].as_bytes();
-        lengths[(name[0] - b'a') as usize] |= 1 << name.len();
-        position += 1;
-    }
-    lengths
-}
-
-/// The length of a line's name, if it may be one that matters.
-fn name_length(line: &[u8], wanted: &Lengths) -> Option<usize> {
-    let letter = (line.first()? | 0x20).wrapping_sub(b'a');
-    let mut lengths = *wanted.get(usize::from(letter))?;
-    while lengths != 0 {
-        let length = lengths.trailing_zeros() as usize;
-        if line.get(length) == Some(&b':') {
-            return Some(length);
-        }
-        lengths &= lengths - 1;
     }
     None
 }
