@@ -6,9 +6,8 @@ use protocol_parsers::Timestamp;
 
 use crate::decode::{Header, Layers, View};
 use crate::key::{End, Tuple};
-use crate::metric::MetricKey;
 use crate::reader::{Dialog, Reading};
-use crate::rollup::Rollup;
+use crate::rollup::{Key, Rollup};
 use crate::tcp::{EndCounters, Ended, Tcp};
 use crate::{Close, Counters, Durations, FlowRecord, Layer, Limits, Packet, Sides, Transport};
 
@@ -128,18 +127,7 @@ impl Flow {
     /// Counts in the metrics what is new.
     pub(crate) fn roll(&mut self, close: Option<Close>, rollup: &mut Rollup) {
         let client = self.dialog.client_end();
-        let conversation = self.dialog.conversation(client);
-        let key = MetricKey {
-            transport: conversation.transport,
-            client: conversation.client.ip(),
-            server: conversation.server.ip(),
-            server_port: conversation.server.port(),
-            interface: conversation.interface,
-            protocol: self.dialog.protocol(),
-            request_type: None,
-            domain: None,
-            endpoint: None,
-        };
+        let key = Key::of(&self.dialog.conversation(client), self.dialog.protocol());
         let new = counters(client, &self.counters, &self.in_metrics);
         let is_opened = self.in_metrics == <[EndCounters; 2]>::default();
         let rtt = self.tcp.as_ref().and_then(|tcp| tcp.handshake.rtt()).filter(|_| !self.is_rtt_in_metrics);

@@ -31,12 +31,6 @@ pub struct MetricKey {
     pub endpoint: Option<Box<str>>,
 }
 
-impl MetricKey {
-    pub(crate) fn text_bytes(&self) -> usize {
-        [&self.request_type, &self.domain, &self.endpoint].into_iter().flatten().map(|text| text.len()).sum()
-    }
-}
-
 /// One row of metrics. Rows add up: over windows, and over keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {

@@ -1,13 +1,14 @@
 //! Calls and transport counters → rows of metrics.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashTable;
-use protocol_parsers::{Status, Timestamp};
+use protocol_parsers::{Protocol, Status, Timestamp};
 
-use crate::Limits;
 use crate::metric::{Metric, MetricKey, MetricValues};
-use crate::record::{CallRecord, Counters, Durations, Sides};
+use crate::record::{CallRecord, Conversation, Counters, Durations, Sides};
+use crate::{Limits, Transport};
 
 /// The lengths of the windows.
 const WINDOWS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
@@ -26,6 +27,8 @@ pub(crate) struct Rollup {
 struct Window {
     length: Duration,
     start: Timestamp,
+    /// The next one's start.
+    end: Timestamp,
     rows: Vec<(u64, MetricKey, MetricValues)>,
     index: HashTable<usize>,
     /// Bytes of text in the keys of `rows`.
@@ -35,7 +38,7 @@ struct Window {
 impl Rollup {
     pub(crate) fn new(limits: &Limits) -> Self {
         let (start, rows, index, text) = (Timestamp::ZERO, Vec::new(), HashTable::new(), 0);
-        let window = Window { length: Duration::ZERO, start, rows, index, text };
+        let window = Window { length: Duration::ZERO, start, end: start, rows, index, text };
         Self {
             windows: WINDOWS.map(|length| Window { length, ..window.clone() }),
             random: crate::hash::keyed(),
@@ -46,9 +49,9 @@ impl Rollup {
         }
     }
 
-    /// Whether the running second is over at this time.
+    /// Whether a running window is over at this time.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        self.windows.iter().any(|window| window.start != start_of(now, window.length))
+        self.windows.iter().any(|window| now < window.start || now >= window.end)
     }
 
     /// When the first of the running windows is over that has rows, or will have because something `waits` to be counted.
@@ -63,7 +66,7 @@ impl Rollup {
             let start = start_of(now, window.length);
             if start != window.start {
                 window.flush(hand_out);
-                window.start = start;
+                (window.start, window.end) = (start, start + window.length);
             }
         }
     }
@@ -78,18 +81,11 @@ impl Rollup {
     /// Counts a call.
     pub(crate) fn add_call(&mut self, record: &CallRecord<'_>) {
         let call = &record.call;
-        let text = |text: Option<&str>| text.map(Box::from);
-        let conversation = &record.conversation;
-        let key = MetricKey {
-            transport: conversation.transport,
-            client: conversation.client.ip(),
-            server: conversation.server.ip(),
-            server_port: conversation.server.port(),
-            interface: conversation.interface,
-            protocol: Some(call.protocol()),
-            request_type: text(call.request_type()),
-            domain: text(call.domain()),
-            endpoint: text(call.endpoint()),
+        let key = Key {
+            request_type: call.request_type(),
+            domain: call.domain(),
+            endpoint: call.endpoint(),
+            ..Key::of(&record.conversation, Some(call.protocol()))
         };
         self.add(key, |values| {
             values.requests += 1;
@@ -109,15 +105,15 @@ impl Rollup {
     }
 
     /// Changes the row of this key in every window. A key that finds no room is counted without what makes it special.
-    pub(crate) fn add(&mut self, key: MetricKey, change: impl Fn(&mut MetricValues)) {
-        let hash = self.random.hash_one(&key);
+    pub(crate) fn add(&mut self, key: Key<'_>, change: impl Fn(&mut MetricValues)) {
+        let hash = self.random.hash_one(key);
         for window in &mut self.windows {
-            if let Some(values) = window.row(hash, &key, self.most_rows, self.most_text, &self.random) {
+            if let Some(values) = window.row(hash, &key, self.most_rows, self.most_text) {
                 change(values);
                 continue;
             }
-            let folded = MetricKey { request_type: None, domain: None, endpoint: None, ..key.clone() };
-            match window.row(self.random.hash_one(&folded), &folded, 2 * self.most_rows, usize::MAX, &self.random) {
+            let folded = Key { request_type: None, domain: None, endpoint: None, ..key };
+            match window.row(self.random.hash_one(folded), &folded, 2 * self.most_rows, usize::MAX) {
                 Some(values) => {
                     self.folded += 1;
                     change(values);
@@ -128,28 +124,81 @@ impl Rollup {
     }
 }
 
+/// A [`MetricKey`] whose texts are still where they were read: nearly every call finds its row.
+#[derive(Clone, Copy, Hash)]
+pub(crate) struct Key<'a> {
+    transport: Transport,
+    client: IpAddr,
+    server: IpAddr,
+    server_port: u16,
+    interface: u32,
+    protocol: Option<Protocol>,
+    request_type: Option<&'a str>,
+    domain: Option<&'a str>,
+    endpoint: Option<&'a str>,
+}
+
+impl Key<'_> {
+    /// Of all that a conversation does.
+    pub(crate) fn of(conversation: &Conversation, protocol: Option<Protocol>) -> Self {
+        Self {
+            transport: conversation.transport,
+            client: conversation.client.ip(),
+            server: conversation.server.ip(),
+            server_port: conversation.server.port(),
+            interface: conversation.interface,
+            protocol,
+            request_type: None,
+            domain: None,
+            endpoint: None,
+        }
+    }
+
+    fn is(&self, key: &MetricKey) -> bool {
+        self.endpoint == key.endpoint.as_deref()
+            && self.client == key.client
+            && self.server == key.server
+            && self.server_port == key.server_port
+            && self.protocol == key.protocol
+            && self.request_type == key.request_type.as_deref()
+            && self.domain == key.domain.as_deref()
+            && self.interface == key.interface
+            && self.transport == key.transport
+    }
+
+    fn kept(&self) -> MetricKey {
+        let text = |text: Option<&str>| text.map(Box::from);
+        MetricKey {
+            transport: self.transport,
+            client: self.client,
+            server: self.server,
+            server_port: self.server_port,
+            interface: self.interface,
+            protocol: self.protocol,
+            request_type: text(self.request_type),
+            domain: text(self.domain),
+            endpoint: text(self.endpoint),
+        }
+    }
+
+    fn text_bytes(&self) -> usize {
+        [self.request_type, self.domain, self.endpoint].into_iter().flatten().map(str::len).sum()
+    }
+}
+
 impl Window {
-    fn row(
-        &mut self,
-        hash: u64,
-        key: &MetricKey,
-        most_rows: usize,
-        most_text: usize,
-        random: &ahash::RandomState,
-    ) -> Option<&mut MetricValues> {
+    fn row(&mut self, hash: u64, key: &Key<'_>, most_rows: usize, most_text: usize) -> Option<&mut MetricValues> {
         let rows = &self.rows;
-        let found =
-            self.index.find(hash, |row| rows.get(*row).is_some_and(|(other, row, _)| *other == hash && row == key));
-        let place = match found {
+        let is_same = |row: &usize| rows.get(*row).is_some_and(|(other, row, _)| *other == hash && key.is(row));
+        let place = match self.index.find(hash, is_same) {
             Some(place) => *place,
             None if self.rows.len() >= most_rows || self.text + key.text_bytes() > most_text => return None,
             None => {
                 self.text += key.text_bytes();
                 let place = self.rows.len();
-                self.rows.push((hash, key.clone(), MetricValues::default()));
+                self.rows.push((hash, key.kept(), MetricValues::default()));
                 let rows = &self.rows;
-                let hash_of = |row: &usize| rows.get(*row).map_or_else(|| random.hash_one(0), |(hash, ..)| *hash);
-                self.index.insert_unique(hash, place, hash_of);
+                self.index.insert_unique(hash, place, |row| rows.get(*row).map_or(0, |(hash, ..)| *hash));
                 place
             }
         };

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod capture;
-mod conversations;
+#[allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "tests' files, read by their code")]
+#[path = "../../protocol-parsers/tests/it/conversation.rs"]
+mod conversation;
 mod packets;
 mod parsers;
 

@@ -14,6 +14,16 @@ pub(crate) fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
     difference == 0
 }
 
+/// Where the line ends. Many lines are too short for `memchr` to pay.
+pub(crate) fn line_feed(bytes: &[u8]) -> Option<usize> {
+    let (start, rest) = bytes.split_at_checked(16).unwrap_or((bytes, &[]));
+    match start.iter().position(|byte| *byte == b'\n') {
+        None if rest.is_empty() => None,
+        None => Some(start.len() + memchr::memchr(b'\n', rest)?),
+        found => found,
+    }
+}
+
 /// Where `byte` stands, one bit per place.
 // On its own, the compiler sees that it is straight through.
 #[inline(never)]
@@ -32,7 +42,17 @@ pub(crate) fn places(block: &[u8; 64], byte: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{is, places};
+    use super::{is, line_feed, places};
+
+    #[test]
+    fn line_feeds_near_and_far() {
+        for at in 0..64 {
+            let mut bytes = [b'x'; 64];
+            assert_eq!(line_feed(&bytes[..at]), None);
+            bytes[at] = b'\n';
+            assert_eq!(line_feed(&bytes), Some(at));
+        }
+    }
 
     #[test]
     fn places_are_those_of_the_byte() {

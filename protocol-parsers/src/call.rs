@@ -146,18 +146,10 @@ impl Record {
             timed_to_end,
         } = self;
         fields.clear();
-        for time in [start, head_end, end] {
-            *time = Timestamp::ZERO;
-        }
-        for number in [request_offset, response_offset, request_bytes, response_bytes, context] {
-            *number = 0;
-        }
-        for half in [request, response] {
-            *half = Half::Absent;
-        }
-        for flag in [from_server, incomplete, doubtful, promised, timed_to_end] {
-            *flag = false;
-        }
+        (*start, *head_end, *end) = (Timestamp::ZERO, Timestamp::ZERO, Timestamp::ZERO);
+        (*request_offset, *response_offset, *request_bytes, *response_bytes, *context) = (0, 0, 0, 0, 0);
+        (*request, *response) = (Half::Absent, Half::Absent);
+        (*from_server, *incomplete, *doubtful, *promised, *timed_to_end) = (false, false, false, false, false);
         (*protocol, *role, *retries, *status) = (None, Role::None, 0, Status::Unknown);
     }
 

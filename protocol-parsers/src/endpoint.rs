@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use crate::fields::Text;
+use crate::{EndpointPrefix, EndpointRest};
 
 /// What a byte of a path may be part of, one bit each.
 const DIGIT: u8 = 1;
@@ -31,8 +32,11 @@ static KINDS: [u8; 256] = {
 
 /// Writes the path without its query, with `{}` for every segment that looks like an id: numbers, hexadecimal strings of 8 and more
 /// with a digit, UUIDs, and long strings with a digit.
-pub(crate) fn write_path(text: &mut String, path: Text<'_>) {
+pub(crate) fn write_path(text: &mut String, path: Text<'_>, prefixes: &[EndpointPrefix]) {
     let bytes = path.bytes();
+    if !prefixes.is_empty() && write_below(text, bytes, prefixes) {
+        return;
+    }
     // What was written of the path, and where its current segment begins.
     let (mut written, mut start) = (0, 0);
     let (mut digits, mut all) = (0, HEXADECIMAL);
@@ -62,6 +66,28 @@ pub(crate) fn write_path(text: &mut String, path: Text<'_>) {
     path.part(written..end).push_to(text, usize::MAX);
 }
 
+/// Writes a path without its query by what a prefix says. Says whether there was one that fits.
+fn write_below(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) -> bool {
+    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+    let path = path.get(..end).unwrap_or(path);
+    let below = |known: &EndpointPrefix| {
+        let prefix = known.prefix.trim_end_matches('/').as_bytes();
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+            .then_some((prefix.len(), known.rest))
+    };
+    let Some((length, then)) = prefixes.iter().filter_map(below).max_by_key(|(length, _)| *length) else {
+        return false;
+    };
+    let (prefix, rest) = path.split_at_checked(length).unwrap_or((path, &[]));
+    crate::fields::push_escaped(text, prefix, usize::MAX);
+    match then {
+        EndpointRest::Hide if rest.len() > 1 => text.push_str("/{}"),
+        EndpointRest::Hide | EndpointRest::Keep => drop(crate::fields::push_escaped(text, rest, usize::MAX)),
+    }
+    true
+}
+
 /// Whether a segment with digits is an id.
 fn is_id(length: usize, digits: usize, hexadecimal: bool) -> bool {
     digits == length || hexadecimal && length >= 8 || length > 24 && digits * 4 >= length
@@ -84,7 +110,30 @@ mod tests {
             ("/v1.41/containers/create", "/v1.41/containers/create"),
         ] {
             let mut text = String::new();
-            write_path(&mut text, Text::Bytes(path.as_bytes()));
+            write_path(&mut text, Text::Bytes(path.as_bytes()), &[]);
+            assert_eq!(text, endpoint);
+        }
+    }
+
+    #[test]
+    fn below_a_prefix_the_user_says_what_an_id_is() {
+        let below = |prefix: &str, rest| EndpointPrefix { prefix: prefix.into(), rest };
+        let prefixes = [
+            below("/files/", EndpointRest::Hide),
+            below("/files/v1", EndpointRest::Keep),
+            below("/2024", EndpointRest::Keep),
+        ];
+        for (path, endpoint) in [
+            ("/files/a/b.pdf?x=1", "/files/{}"),
+            ("/files", "/files"),
+            ("/files/", "/files/"),
+            ("/files/v1/42/sum", "/files/v1/42/sum"),
+            ("/files42/42", "/files42/{}"),
+            ("/2024/42", "/2024/42"),
+            ("/other/42", "/other/{}"),
+        ] {
+            let mut text = String::new();
+            write_path(&mut text, Text::Valid(path), &prefixes);
             assert_eq!(text, endpoint);
         }
     }

@@ -45,7 +45,7 @@ pub use dissector::Dissector;
 pub use fields::{Field, Value};
 pub use limits::{Limits, Stats};
 pub use message::MessageWriter;
-pub use options::Options;
+pub use options::{EndpointPrefix, EndpointRest, Options, TraceFormat, TraceHeader};
 pub use protocol::{Protocol, UnknownProtocol};
 pub use spec::{
     Body, DurationEnd, Input, Key, Next, ParseError, ParseErrorKind, Parser, Part, Probe, ProtocolSpec, Resync, Step,

@@ -2,7 +2,7 @@
 
 use crate::ascii::is;
 use crate::fields::Text;
-use crate::{Field, MessageWriter};
+use crate::{Field, MessageWriter, Options, TraceFormat};
 
 /// A header that carries ids of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub(crate) enum Header {
     UberTraceId,
     /// Handed on by proxies.
     RequestId,
+    /// Ids under names that the user chose, taken as they are.
+    OwnTraceId,
+    OwnSpanId,
 }
 
 impl Header {
@@ -40,6 +43,25 @@ impl Header {
             _ => return None,
         };
         same.then_some(header)
+    }
+
+    /// Which one a name is, in any case, those that the user chose included.
+    pub(crate) fn chosen(name: &[u8], options: &Options) -> Option<Self> {
+        Self::named(name).or_else(|| Self::own(name, options))
+    }
+
+    /// Which one the user chose this name for.
+    pub(crate) fn own(name: &[u8], options: &Options) -> Option<Self> {
+        let own = options.trace_headers.iter().find(|own| own.name.as_bytes().eq_ignore_ascii_case(name))?;
+        Some(match own.format {
+            TraceFormat::TraceParent => Self::TraceParent,
+            TraceFormat::B3 => Self::B3,
+            TraceFormat::Sw8 => Self::Sw8,
+            TraceFormat::UberTraceId => Self::UberTraceId,
+            TraceFormat::TraceId => Self::OwnTraceId,
+            TraceFormat::SpanId => Self::OwnSpanId,
+            TraceFormat::RequestId => Self::RequestId,
+        })
     }
 }
 
@@ -61,6 +83,8 @@ pub(crate) fn write_text(message: &mut MessageWriter<'_>, header: Header, text: 
         Header::Sw8 => sw8(message, value),
         Header::UberTraceId => uber(message, value),
         Header::RequestId => message.field(Field::XRequestId, value),
+        Header::OwnTraceId => message.field(Field::TraceId, value),
+        Header::OwnSpanId => message.field(Field::SpanId, value),
     }
 }
 

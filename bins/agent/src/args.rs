@@ -77,6 +77,9 @@ pub struct WatchOptions {
     /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
     #[arg(long)]
     pub no_redact: bool,
+    /// Threads that read what is spoken, each its share of the conversations; 1 does all the work on one thread.
+    #[arg(long, value_name = "N", default_value_t = cores(), value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: u8,
     /// End after this time, such as 10s or 5m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
@@ -94,6 +97,9 @@ pub struct RunOptions {
     /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
     #[arg(long)]
     pub no_redact: bool,
+    /// Threads that read what is spoken, each its share of the conversations; 1 does all the work on one thread.
+    #[arg(long, value_name = "N", default_value_t = cores(), value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: u8,
     /// Where everything goes.
     #[arg(long, value_name = "HOST:PORT", value_parser = server)]
     pub server: String,
@@ -136,6 +142,11 @@ impl Kinds {
     pub(crate) fn flows(self) -> bool {
         self != Self::Calls
     }
+}
+
+/// As many threads as there are cores. More than eight would wait for the one that reads the rings.
+fn cores() -> u8 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8) as u8)
 }
 
 /// A host or address with a port.

@@ -2,16 +2,22 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod engines;
 mod failure;
+mod lane;
 mod live;
 mod output;
+mod packets;
+mod pipeline;
 mod place;
 mod replay;
+mod rings;
 mod run;
 mod signals;
 mod sink;
 mod uplink;
 mod watch;
+mod workers;
 
 pub use args::{Cli, Command, Kinds, OutputFormat, ReplayOptions, RunOptions, WatchOptions};
 pub use failure::{Failure, complain};

@@ -15,12 +15,12 @@ use metaflow_protocol::build::{Place, Process};
 
 use crate::failure::Failure;
 
-/// Knows the place of every record of one engine.
+/// Knows the place of every record: what is known at one moment, for any number of threads.
 pub(crate) enum Places {
     /// All are from a file of this name.
     File(String),
     /// They are from this host's interfaces.
-    Live(Box<LivePlaces>),
+    Live(LivePlaces),
 }
 
 impl Places {
@@ -33,25 +33,6 @@ impl Places {
         self.find(key.transport, key.client, SocketAddr::new(key.server, key.server_port), key.interface)
     }
 
-    /// Takes over what was found of the host meanwhile.
-    pub(crate) fn refresh(&mut self) {
-        if let Self::Live(live) = self
-            && let Some(host) = live.found.try_iter().last()
-        {
-            live.host = host;
-        }
-    }
-
-    /// An interface is observed from now on; these are present.
-    pub(crate) fn add(&mut self, interface: Interface, present: &[Interface]) {
-        let Self::Live(live) = self else { return };
-        // Those that have gone are kept for conversations that have not ended yet, as long as there is room.
-        if live.interfaces.len() >= MOST_INTERFACES {
-            live.interfaces.retain(|index, _| present.iter().any(|interface| interface.index == *index));
-        }
-        live.interfaces.insert(interface.index, interface);
-    }
-
     fn find(&self, transport: Transport, client: IpAddr, server: SocketAddr, interface: u32) -> Place<'_> {
         match self {
             Self::File(name) => Place { observation_point: "unknown", capture: Some(name), process: None },
@@ -60,16 +41,23 @@ impl Places {
     }
 }
 
-/// Interfaces known by name, gone ones too.
-const MOST_INTERFACES: usize = 1024;
 /// How often processes and addresses are looked up again.
 const REFRESH: Duration = Duration::from_secs(3);
 /// How soon after the last time, when a server is met that is not known.
 const AFTER_MISS: Duration = Duration::from_secs(1);
 
-/// Places at this host's interfaces. Processes come and go: a thread of its own keeps looking, and hands over what it found.
+/// Interfaces by the kernel's numbers.
+pub(crate) type Interfaces = HashMap<u32, Interface>;
+
+/// Places at this host's interfaces.
 pub(crate) struct LivePlaces {
-    interfaces: HashMap<u32, Interface>,
+    interfaces: Arc<Interfaces>,
+    host: Arc<Host>,
+    missed: SyncSender<()>,
+}
+
+/// Keeps looking at this host, whose processes come and go, on a thread of its own.
+pub(crate) struct HostWatch {
     host: Arc<Host>,
     found: Receiver<Arc<Host>>,
     missed: SyncSender<()>,
@@ -88,8 +76,8 @@ impl Host {
     }
 }
 
-impl LivePlaces {
-    pub(crate) fn new() -> Result<Self, Failure> {
+impl HostWatch {
+    pub(crate) fn start() -> Result<Self, Failure> {
         let failed = |error| Failure::from_io("cannot look up this host's addresses and processes", &error);
         let host = Arc::new(Host::read().map_err(failed)?);
         let (sender, found) = channel();
@@ -109,9 +97,24 @@ impl LivePlaces {
             }
         };
         thread::Builder::new().name("metaflow-host".to_owned()).spawn(look).map_err(failed)?;
-        Ok(Self { interfaces: HashMap::new(), host, found, missed })
+        Ok(Self { host, found, missed })
     }
 
+    /// Takes over what was found meanwhile. Says whether there is anything.
+    pub(crate) fn refresh(&mut self) -> bool {
+        let Some(host) = self.found.try_iter().last() else { return false };
+        self.host = host;
+        true
+    }
+
+    /// The places at these interfaces, as far as is known now.
+    pub(crate) fn places(&self, interfaces: &Arc<Interfaces>) -> Arc<Places> {
+        let (interfaces, host) = (Arc::clone(interfaces), Arc::clone(&self.host));
+        Arc::new(Places::Live(LivePlaces { interfaces, host, missed: self.missed.clone() }))
+    }
+}
+
+impl LivePlaces {
     fn find(&self, transport: Transport, client: IpAddr, server: SocketAddr, interface: u32) -> Place<'_> {
         let interface = self.interfaces.get(&interface);
         let addresses = &self.host.addresses;

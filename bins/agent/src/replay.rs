@@ -2,16 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flow_core::{FlowEngine, Options};
+use flow_core::Options;
 use metaflow_packet_capture::{CaptureFile, OpenError, ReadError};
 
 use crate::args::ReplayOptions;
 use crate::failure::{Failure, say};
-use crate::output::Printer;
+use crate::output::Printing;
+use crate::packets::as_input;
+use crate::pipeline::Pipeline;
 use crate::place::Places;
-use crate::sink::{End, Observed, Sink, feed, hand_on};
+use crate::sink::{End, Observed, Outlet};
 use crate::uplink::{Uplink, UplinkOptions};
 
 /// Prints what is in the files, or sends it to a server.
@@ -23,12 +26,12 @@ pub(crate) fn replay(options: &ReplayOptions) -> Result<(), Failure> {
 }
 
 fn print(options: &ReplayOptions) -> Result<(), Failure> {
-    let mut printer = match Printer::stdout(options.output, options.kind, None).map_err(End::from) {
-        Ok(printer) => printer,
+    let mut printing = match Printing::stdout(options.output, options.kind, None).map_err(End::from) {
+        Ok(printing) => printing,
         Err(End::Enough) => return Ok(()),
         Err(End::Failed(failure)) => return Err(failure),
     };
-    match read_all(options, &mut printer, !io::stdout().is_terminal()) {
+    match read_all(options, &mut printing, !io::stdout().is_terminal()) {
         Err(End::Failed(failure)) => Err(failure),
         Ok(()) | Err(End::Enough) => Ok(()),
     }
@@ -36,8 +39,7 @@ fn print(options: &ReplayOptions) -> Result<(), Failure> {
 
 fn send(options: &ReplayOptions, server: &str) -> Result<(), Failure> {
     let uplink = Uplink::start(server, UplinkOptions::replay(options.patience))?;
-    let mut batches = uplink.batches();
-    let read = read_all(options, &mut batches, true);
+    let read = read_all(options, &mut uplink.entrance(), true);
     // What was read before a damage is sent all the same.
     let stored = uplink.finish()?;
     say(format_args!("{stored} records stored by {server}"));
@@ -48,16 +50,15 @@ fn send(options: &ReplayOptions, server: &str) -> Result<(), Failure> {
 }
 
 /// Reads every file. What is wrong with one is said and does not keep from reading the others.
-fn read_all(options: &ReplayOptions, sink: &mut impl Sink, progress: bool) -> Result<(), End> {
+fn read_all(options: &ReplayOptions, outlet: &mut impl Outlet, progress: bool) -> Result<(), End> {
     let mut progress = Progress::new(progress);
     let mut failure = None;
     let mut found = 0;
     for (number, file) in options.files.iter().enumerate() {
-        let mut engine = engine(options, number);
-        sink.begin()?;
-        let read = read(file, &mut engine, sink, &mut progress)?;
+        outlet.begin();
+        let (followed, read) = read(file, engine_options(options, number), outlet, &mut progress)?;
         progress.clear();
-        found += engine.stats().packets_followed;
+        found += followed;
         if let Err(wrong) = read {
             say(&wrong);
             failure.get_or_insert(wrong.said());
@@ -70,7 +71,7 @@ fn read_all(options: &ReplayOptions, sink: &mut impl Sink, progress: bool) -> Re
     }
 }
 
-fn engine(options: &ReplayOptions, number: usize) -> FlowEngine {
+fn engine_options(options: &ReplayOptions, number: usize) -> Options {
     let mut engine = Options::default();
     // A file may hold what several interfaces saw of one conversation.
     engine.interface_in_key = false;
@@ -80,22 +81,22 @@ fn engine(options: &ReplayOptions, number: usize) -> FlowEngine {
     if let Some(parsers) = &mut engine.parsers {
         parsers.redact = !options.no_redact;
     }
-    FlowEngine::new(engine)
+    engine
 }
 
-/// Reads one file. The inner result is about the file, the outer one about the sink.
+/// Reads one file: how many of its packets belong to conversations, and what is wrong with it. An error is about the outlet.
 fn read(
     path: &Path,
-    engine: &mut FlowEngine,
-    sink: &mut impl Sink,
+    options: Options,
+    outlet: &mut impl Outlet,
     progress: &mut Progress,
-) -> Result<Result<(), Failure>, End> {
+) -> Result<(u64, Result<(), Failure>), End> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let places = Places::File(name);
     let mut file = match CaptureFile::open(path) {
         Ok(file) => file,
-        Err(error) => return Ok(Err(not_opened(error))),
+        Err(error) => return Ok((0, Err(not_opened(error)))),
     };
+    let mut pipeline = Pipeline::new(options, Arc::new(Places::File(name)), outlet.sink());
     let mut times = None;
     let read = loop {
         progress.show(&file);
@@ -103,24 +104,24 @@ fn read(
             Ok(Some(batch)) => {
                 let time = |at: usize| batch.get(at).map_or(0, |packet| packet.time_ns);
                 times = Some((times.map_or_else(|| time(0), |(first, _)| first), time(batch.len() - 1)));
-                feed(engine, batch, &places, sink)?;
+                pipeline.feed(batch.iter().map(as_input))?;
             }
             Ok(None) => break Ok(()),
             Err(error) => break Err(not_read(&error)),
         }
         // What comes through a pipe is looked at as it comes.
         if file.progress().total.is_none() {
-            sink.pause()?;
+            pipeline.pause()?;
         }
     };
-    engine.finish();
-    hand_on(engine, &places, sink)?;
+    pipeline.finish()?;
     let (start_ns, now_ns) = times.unwrap_or_default();
-    sink.end(&Observed { start_ns, now_ns, engine: engine.stats(), parsers: engine.parser_stats(), rings: &[] })?;
+    let totals = pipeline.totals();
+    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], packets_refused: 0, rings: &[] })?;
     if let Some(truncation) = file.truncation() {
         say(format_args!("warning: {truncation}"));
     }
-    Ok(read)
+    Ok((totals.engine.packets_followed, read))
 }
 
 fn not_opened(error: OpenError) -> Failure {

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::args::RunOptions;
 use crate::failure::{Failure, say};
-use crate::live::Live;
+use crate::live::{Live, Seen};
 use crate::signals::Interruption;
 use crate::uplink::{Exclusions, Uplink, UplinkOptions};
 
@@ -25,11 +25,13 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         parsers.redact = !options.no_redact;
     }
     let exclusions = Exclusions::default();
-    let mut live = Live::open(&options.interface, engine, exclusions.clone())?;
+    let live = Live::open(&options.interface, exclusions.clone())?;
     say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
     let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
-    let ended = live.run(&mut uplink.batches(), &interruption.stop, None);
-    info!("ending: sending what is left");
+    let ended = live.run(options.threads, &engine, &mut uplink.entrance(), &interruption.stop, None);
+    if let Ok((_, Seen { packets, dropped, refused })) = ended {
+        info!(packets, packets_dropped = dropped + refused, "ending: sending what is left");
+    }
     match uplink.finish_within(GRACE) {
         0 => info!("everything has been sent"),
         left => warn!(records = left, "ended before the server had taken them: lost"),

@@ -2,34 +2,44 @@
 
 use std::io;
 
-use flow_core::{FlowEngine, Input, LinkType, Output, Packet, Stats};
-use metaflow_packet_capture::{Batch, RingCounters, VlanTag};
+use flow_core::{Output, Stats};
+use metaflow_packet_capture::RingCounters;
 use metaflow_protocol::build::Place;
-use protocol_parsers::Timestamp;
 
 use crate::failure::Failure;
-use crate::place::Places;
 
-/// Takes records: prints them, or sends them.
-pub(crate) trait Sink {
-    /// The records of a new engine begin, which numbers them anew.
-    fn begin(&mut self) -> Result<(), End> {
+/// Where the records of all engines come together: printed, or sent.
+pub(crate) trait Outlet {
+    /// Takes the records of one engine, on its thread.
+    type Sink: Sink;
+
+    /// The records of new engines begin, which number them anew.
+    fn begin(&mut self) {}
+
+    /// One for each engine.
+    fn sink(&self) -> Self::Sink;
+
+    /// About once a second while observing live: what has happened so far.
+    fn tick(&mut self, _observed: &Observed<'_>) -> Result<(), End> {
         Ok(())
     }
 
+    /// The engines have given all they had, and their sinks are flushed.
+    fn end(&mut self, _observed: &Observed<'_>) -> Result<(), End> {
+        Ok(())
+    }
+}
+
+/// Takes the records of one engine.
+pub(crate) trait Sink: Send + 'static {
     /// Takes one record.
     fn take(&mut self, output: &Output<'_>, place: &Place<'_>) -> Result<(), End>;
 
     /// Nothing more is at hand for the moment.
     fn pause(&mut self) -> Result<(), End>;
 
-    /// About once a second while observing live: what has happened so far.
-    fn tick(&mut self, _observed: &Observed<'_>) {}
-
-    /// The engine has given all it had.
-    fn end(&mut self, _observed: &Observed<'_>) -> Result<(), End> {
-        self.pause()
-    }
+    /// Keeps nothing back.
+    fn flush(&mut self) -> Result<(), End>;
 }
 
 /// Running totals of an observation.
@@ -38,10 +48,30 @@ pub(crate) struct Observed<'a> {
     pub(crate) start_ns: u64,
     /// Until when it has come.
     pub(crate) now_ns: u64,
-    pub(crate) engine: Stats,
-    pub(crate) parsers: protocol_parsers::Stats,
+    pub(crate) engines: &'a [EngineTotals],
+    /// Packets that were dropped because the threads of the engines were behind.
+    pub(crate) packets_refused: u64,
     /// By interface.
     pub(crate) rings: &'a [(String, RingCounters)],
+}
+
+/// Running totals of one engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EngineTotals {
+    pub(crate) engine: Stats,
+    pub(crate) parsers: protocol_parsers::Stats,
+}
+
+impl Observed<'_> {
+    /// Of all engines together.
+    pub(crate) fn sum(&self, of: impl Fn(&EngineTotals) -> u64) -> u64 {
+        self.engines.iter().map(of).sum()
+    }
+
+    /// Packets that the kernel dropped.
+    pub(crate) fn packets_dropped(&self) -> u64 {
+        self.rings.iter().map(|(_, counters)| counters.dropped).sum()
+    }
 }
 
 /// Why a sink takes no more.
@@ -53,6 +83,12 @@ pub(crate) enum End {
     Failed(Failure),
 }
 
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -60,39 +96,4 @@ impl From<io::Error> for End {
             _ => Self::Failed(Failure::from_io("cannot write", &error)),
         }
     }
-}
-
-/// Puts packets through the engine.
-pub(crate) fn feed(
-    engine: &mut FlowEngine,
-    batch: Batch<'_>,
-    places: &Places,
-    sink: &mut impl Sink,
-) -> Result<(), End> {
-    for packet in batch {
-        engine.handle(Input::Packet(Packet {
-            time: Timestamp::from_nanos(packet.time_ns),
-            link: LinkType(packet.link.number()),
-            interface: packet.interface,
-            captured: packet.captured,
-            original_len: packet.original_len,
-            vlan: packet.vlan.map(VlanTag::id),
-        }));
-        hand_on(engine, places, sink)?;
-    }
-    Ok(())
-}
-
-/// Hands on what the engine has ready.
-pub(crate) fn hand_on(engine: &mut FlowEngine, places: &Places, sink: &mut impl Sink) -> Result<(), End> {
-    while let Some(output) = engine.poll() {
-        let place = match &output {
-            Output::Call(record) => places.of(&record.conversation),
-            Output::Flow(record) => places.of(&record.conversation),
-            Output::Metric(metric) => places.of_metric(&metric.key),
-            _ => continue,
-        };
-        sink.take(&output, &place)?;
-    }
-    Ok(())
 }

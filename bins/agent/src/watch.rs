@@ -6,8 +6,8 @@ use flow_core::Options;
 
 use crate::args::WatchOptions;
 use crate::failure::{Failure, say};
-use crate::live::{Ended, Live};
-use crate::output::Printer;
+use crate::live::{Ended, Live, Seen};
+use crate::output::{Printed, Printing};
 use crate::signals::Interruption;
 use crate::sink::End;
 use crate::uplink::Exclusions;
@@ -21,17 +21,19 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if let Some(parsers) = &mut engine.parsers {
         parsers.redact = !options.no_redact;
     }
-    let mut live = Live::open(&options.interface, engine, Exclusions::default())?;
+    let live = Live::open(&options.interface, Exclusions::default())?;
     say(format_args!("watching {}; Ctrl-C ends", live.interfaces()));
-    let mut printer = match Printer::stdout(options.output, options.kind, options.count).map_err(End::from) {
-        Ok(printer) => printer,
+    let mut printing = match Printing::stdout(options.output, options.kind, options.count).map_err(End::from) {
+        Ok(printing) => printing,
         Err(End::Enough) => return Ok(()),
         Err(End::Failed(failure)) => return Err(failure),
     };
     let until = options.duration.and_then(|duration| Instant::now().checked_add(duration));
-    let ended = live.run(&mut printer, &interruption.stop, until)?;
-    let (packets, dropped) = live.packets();
-    let (calls, flows) = (printer.calls, printer.flows);
-    say(format_args!("{packets} packets, {calls} calls, {flows} flows; {dropped} packets dropped by the kernel"));
+    let (ended, seen) = live.run(options.threads, &engine, &mut printing, &interruption.stop, until)?;
+    let Seen { packets, dropped, refused } = seen;
+    let Printed { calls, flows } = printing.printed();
+    say(format_args!(
+        "{packets} packets, {calls} calls, {flows} flows; {dropped} packets dropped by the kernel, {refused} by full queues"
+    ));
     if ended == Ended::Stopped && interruption.is_by_user() { Err(Failure::interrupted()) } else { Ok(()) }
 }

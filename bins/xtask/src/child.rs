@@ -118,10 +118,12 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// Where a program is found, if it is.
+/// Where a program is found, if it is. Debian keeps the programs of each version of PostgreSQL in a folder of its own.
 #[must_use]
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(Into::into));
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let places = places.chain(versions.map(|version| version.path().join("bin")));
     places.map(|place| place.join(program)).find(|file| file.is_file())
 }

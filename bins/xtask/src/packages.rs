@@ -28,6 +28,17 @@ pub const WORKLOAD: &[Tool] = &[
 /// What the tests use beside that.
 pub const TESTS: &[Tool] = &[("ip", "iproute2"), ("psql", "postgresql-client"), ("tcpdump", "tcpdump")];
 
+/// What the recordings use beside that.
+pub const RECORDINGS: &[Tool] = &[
+    ("initdb", "postgresql"),
+    ("pgbench", "postgresql"),
+    ("nghttp", "nghttp2-client"),
+    ("nghttpx", "nghttp2-proxy"),
+    ("python3", "python3"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
+
 /// The programs beside which the benches measure.
 pub const PEERS: &[Tool] = &[
     ("argus", "argus-server"),
@@ -58,11 +69,19 @@ pub fn install(tools: &[Tool]) -> Result<()> {
         println!("not installed, and only root can: {} (what needs them is skipped)", packages.join(" "));
         return Ok(());
     }
+    apt_install(&packages)
+}
+
+/// Installs packages; their services are not started.
+///
+/// # Errors
+/// When this is not root on a Debian system, or the installation fails.
+pub fn apt_install(packages: &[&str]) -> Result<()> {
     println!("installing {}", packages.join(" "));
     let quiet = NoAutostart::new()?;
     apt(&["update", "-q"])?;
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
-    arguments.extend(&packages);
+    arguments.extend(packages);
     let result = apt(&arguments);
     drop(quiet);
     result

@@ -2,12 +2,16 @@
 
 mod dnsmasq;
 mod mariadb;
+mod nghttpx;
 mod nginx;
+mod postgresql;
 mod redis;
 
 pub use dnsmasq::Dnsmasq;
 pub use mariadb::MariaDb;
+pub use nghttpx::Nghttpx;
 pub use nginx::Nginx;
+pub use postgresql::PostgreSql;
 pub use redis::Redis;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -102,7 +102,7 @@ fn invocation<'a>(values: &mut impl Values<'a>, message: &mut MessageWriter<'_>)
 fn attachment(name: &[u8], value: &[u8], message: &mut MessageWriter<'_>) {
     if name == b"remote.application" {
         message.attribute("rpc.dubbo.remote_application", value);
-    } else if let Some(header) = TraceHeader::named(name) {
+    } else if let Some(header) = TraceHeader::chosen(name, message.options) {
         trace_context::write(message, header, value);
     }
 }

@@ -36,6 +36,7 @@ const fn lengths(names: &[&str]) -> Lengths {
 pub(super) fn length(line: &[u8], wanted: &Lengths) -> Option<usize> {
     let letter = (line.first()? | 0x20).wrapping_sub(b'a');
     let mut lengths = *wanted.get(usize::from(letter))?;
+    // Rising: a colon behind the first one belongs to the value.
     while lengths != 0 {
         let length = lengths.trailing_zeros() as usize;
         if line.get(length) == Some(&b':') {

@@ -207,7 +207,8 @@ impl Http1Parser {
         if !path.is_empty() {
             let path = Text::within(whole, path);
             url::write(message, Field::Resource, path);
-            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
+            let prefixes = &message.options.endpoint_prefixes;
+            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
         }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
@@ -220,6 +221,13 @@ impl Http1Parser {
         let Some((framing, used)) = headers(input.bytes, end + 1, ends, whole, message, true) else {
             return Ok(Head::Cut);
         };
+        if !message.options.trace_headers.is_empty() {
+            for (name, value) in wire::Headers::new(input.bytes.get(end + 1..).unwrap_or_default()) {
+                if let Some(own) = Header::own(name, message.options) {
+                    trace_context::write(message, own, value);
+                }
+            }
+        }
         Ok(Head::Whole(used, self.body(Side::Client, framing, Body::None)))
     }
 

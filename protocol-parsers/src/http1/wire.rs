@@ -80,7 +80,7 @@ pub fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn head_length(bytes: &[u8], from: usize) -> Option<usize> {
     let mut position = from;
     loop {
-        let line = position + memchr(b'\n', bytes.get(position..)?)?;
+        let line = position + ascii::line_feed(bytes.get(position..)?)?;
         match bytes.get(line + 1..)? {
             [b'\n', ..] => return Some(line + 2),
             [b'\r', b'\n', ..] => return Some(line + 3),

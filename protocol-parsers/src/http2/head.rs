@@ -106,7 +106,12 @@ impl<'m, 'w> Head<'m, 'w> {
             return;
         }
         match header.name {
-            Name::Other => {}
+            Name::Other if !self.asks || self.message.options.trace_headers.is_empty() => {}
+            Name::Other => {
+                if let Some(own) = trace_context::Header::own(header.text, self.message.options) {
+                    trace_context::write(self.message, own, header.value);
+                }
+            }
             Name::Unknown => self.unknown = true,
             Name::ContentType => {
                 self.grpc |= header.value.starts_with(b"application/grpc");
@@ -128,7 +133,8 @@ impl<'m, 'w> Head<'m, 'w> {
                 if !self.message.has(Field::Resource) {
                     let path = core::str::from_utf8(value).map_or(Text::Bytes(value), Text::Valid);
                     url::write(self.message, Field::Resource, path);
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path));
+                    let prefixes = &self.message.options.endpoint_prefixes;
+                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
                 }
             }
             Name::Scheme => self.pseudo = true,

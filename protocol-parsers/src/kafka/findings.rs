@@ -319,11 +319,11 @@ impl Sink for Collector<'_, '_> {
     }
 
     fn wants_header(&self, name: &[u8]) -> bool {
-        Header::named(name).is_some()
+        Header::chosen(name, self.message.options).is_some()
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) {
-        if let Some(header) = Header::named(name) {
+        if let Some(header) = Header::chosen(name, self.message.options) {
             trace_context::write(self.message, header, value);
             self.findings.told.traced |= self.message.has(Field::TraceId);
         }

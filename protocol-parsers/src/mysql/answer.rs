@@ -32,8 +32,8 @@ pub(super) enum Expect {
 pub(super) struct Progress<'a> {
     /// Bytes of it; may be more than there are.
     pub(super) used: u64,
-    /// The payload of the packet that ended it.
-    pub(super) last: Option<&'a [u8]>,
+    /// The packet that ended it.
+    pub(super) last: Option<Packet<'a>>,
 }
 
 /// Reads answers.
@@ -60,13 +60,13 @@ impl Answer {
             let ended = !self.continues(&packet) && self.take(&packet);
             used += length;
             if ended {
-                return Progress { used: used as u64, last: Some(packet.payload) };
+                return Progress { used: used as u64, last: Some(packet) };
             }
         }
         // What was waited for may be the last thing there is.
         if used == bytes.len() && more && self.expect == Expect::BehindDefinitions(0) && self.eof.is_none() {
             self.expect = Expect::Nothing;
-            return Progress { used: used as u64, last: Some(&[]) };
+            return Progress { used: used as u64, last: Some(Packet::default()) };
         }
         Progress { used: used as u64, last: None }
     }
@@ -112,7 +112,7 @@ impl Answer {
             Expect::Columns(_) => Expect::BetweenColumnsAndRows,
             Expect::BetweenColumnsAndRows if eof && self.eof != Some(false) => {
                 self.eof = Some(true);
-                Expect::Rows
+                if wire::opens_cursor(packet.payload) { Expect::Nothing } else { Expect::Rows }
             }
             Expect::BetweenColumnsAndRows | Expect::Rows => {
                 if self.expect == Expect::BetweenColumnsAndRows {

@@ -129,6 +129,9 @@ impl MySqlParser {
                 self.compress = login.capabilities & capability::COMPRESS != 0;
                 message.request(Key::Order);
                 message.context(LOGIN);
+                if !packet.is_whole() {
+                    message.incomplete();
+                }
                 message.field(Field::RequestType, b"LOGIN");
                 message.field(Field::Endpoint, b"LOGIN");
                 message.attribute("db.user", login.user);
@@ -257,7 +260,7 @@ impl MySqlParser {
         let used = progress.used.max(1);
         match progress.last {
             Some(last) => {
-                self.finish(last, message);
+                self.finish(&last, message);
                 Ok(of_length(used, input, |used| Step::Message { used, body: Body::None }))
             }
             None if progress.used == 0 => {
@@ -273,7 +276,7 @@ impl MySqlParser {
         let progress = self.answer.advance(input.bytes, input.more());
         match progress.last {
             Some(last) => {
-                self.finish(last, message);
+                self.finish(&last, message);
                 Ok(Step::Part { used: progress.used, of, last: true })
             }
             None if progress.used == 0 => more(input, Answer::need(input.bytes)),
@@ -281,15 +284,19 @@ impl MySqlParser {
         }
     }
 
-    /// The answer has ended with this payload.
-    fn finish(&mut self, payload: &[u8], message: &mut MessageWriter<'_>) {
+    /// The answer has ended with this packet.
+    fn finish(&mut self, packet: &Packet<'_>, message: &mut MessageWriter<'_>) {
         let connecting = self.phase == Phase::Connecting;
-        if let Some(failure) = Failure::parse(payload) {
+        let failed = packet.payload.first() == Some(&ERR);
+        if failed && !packet.is_whole() {
+            message.incomplete();
+        }
+        if let Some(failure) = Failure::parse(packet.payload) {
             message.field_number(Field::StatusCode, u64::from(failure.number));
             message.field(Field::Exception, failure.text);
             message.status(class_of(&failure));
             self.next_schema = None;
-        } else {
+        } else if !failed {
             message.field(Field::StatusCode, b"0");
             message.status(Status::Ok);
             if let Some(schema) = self.next_schema.take() {

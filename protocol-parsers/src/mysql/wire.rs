@@ -15,6 +15,7 @@ pub(super) const ERR: u8 = 0xff;
 
 /// A bit of the server's status: another result follows.
 const MORE_RESULTS: u16 = 0x0008;
+const CURSOR_EXISTS: u16 = 0x0040;
 
 /// Capabilities of the client's login packet.
 pub mod capability {
@@ -35,7 +36,7 @@ pub mod capability {
 }
 
 /// A packet, as far as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Packet<'a> {
     /// Length of the payload on the wire.
     pub length: usize,
@@ -192,6 +193,17 @@ impl<'a> Failure<'a> {
 /// Whether the payload of an OK or EOF packet says that another result follows.
 #[must_use]
 pub fn more_results(payload: &[u8]) -> bool {
+    status(payload).is_some_and(|status| status & MORE_RESULTS != 0)
+}
+
+/// Whether the payload of an OK or EOF packet says that a cursor was opened: rows come when they are fetched.
+#[must_use]
+pub fn opens_cursor(payload: &[u8]) -> bool {
+    status(payload).is_some_and(|status| status & CURSOR_EXISTS != 0)
+}
+
+/// The status flags of an OK or EOF packet.
+fn status(payload: &[u8]) -> Option<u16> {
     let mut cursor = Cursor(payload);
     let status = match (cursor.byte(), payload.len()) {
         // EOF: warnings, status.
@@ -200,7 +212,7 @@ pub fn more_results(payload: &[u8]) -> bool {
         (Some(OK | EOF), _) => cursor.length().and_then(|_| cursor.length()).and_then(|_| cursor.number(2)),
         _ => None,
     };
-    status.is_some_and(|status| status as u16 & MORE_RESULTS != 0)
+    status.map(|status| status as u16)
 }
 
 /// The SQL text of a COM_QUERY's payload, behind its attributes.

@@ -29,6 +29,8 @@ struct Progress<'a> {
     completed: bool,
     /// The client is asked for data: it ends that with a Sync of its own, those it has sent count for nothing.
     copy: bool,
+    /// The error that ends it is not all there.
+    cut: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -269,6 +271,9 @@ impl PostgreSqlParser {
             End::Failed(failure) => {
                 self.turns.failed = kind == Kind::Execute;
                 fail(&failure, message);
+                if progress.cut {
+                    message.incomplete();
+                }
             }
             End::Ready if !self.backend.completed && kind != Kind::Startup => message.incomplete(),
             End::Completed | End::Ready => succeed(message),
@@ -284,7 +289,7 @@ fn need(bytes: &[u8]) -> usize {
 
 /// Goes through as many messages of an answer as there are.
 fn advance(kind: Kind, input: Input<'_>) -> Result<Progress<'_>, ParseError> {
-    let mut progress = Progress { used: 0, end: None, completed: false, copy: false };
+    let mut progress = Progress { used: 0, end: None, completed: false, copy: false, cut: false };
     while let Some(rest) = input.bytes.get(progress.used..) {
         let Some(message) = Message::parse(rest) else {
             if rest.len() >= HEADER && progress.used == 0 {
@@ -302,7 +307,10 @@ fn advance(kind: Kind, input: Input<'_>) -> Result<Progress<'_>, ParseError> {
                 break;
             }
             b'E' if !message.is_whole() && input.more() && message.body.len() < ERROR => break,
-            b'E' => progress.end = Some(End::Failed(Failure::parse(message.body))),
+            b'E' => {
+                progress.end = Some(End::Failed(Failure::parse(message.body)));
+                progress.cut = !message.is_whole() && !input.more();
+            }
             b'C' | b'I' | b's' | b'V' if kind != Kind::Queries => progress.end = Some(End::Completed),
             b'C' | b'I' => progress.completed = true,
             b'G' | b'W' => progress.copy = true,

@@ -335,6 +335,13 @@ impl RedisParser {
                 // What it is can only be told from its beginning, and these are short.
                 return Ok(need_more(input, &scan, progress));
             }
+            if progress != Progress::Done && count.saturating_sub(scan.left) < 2 {
+                // Its kind or its channel is cut.
+                message.incomplete();
+                if !push && message.context_of_request(Key::Order).is_none() {
+                    return Ok(Step::Skip { used: input.bytes.len() as u64 });
+                }
+            }
             match known {
                 Kind::Confirmation => return Ok(self.confirmation(scan, progress, message)),
                 Kind::Message => return Ok(self.pushed(scan, progress, kind, channel, message)),

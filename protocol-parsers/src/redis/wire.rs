@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::{ParseError, ParseErrorKind};
+use crate::{ParseError, ParseErrorKind, ascii};
 
 /// Elements of one value that are believed.
 const MOST_ELEMENTS: u64 = 1 << 32;
@@ -47,7 +47,7 @@ impl<'a> Line<'a> {
         if !b"+-:_#,($=!*~%>|".contains(kind) {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         }
-        let Some(end) = line_feed(rest) else { return Ok(None) };
+        let Some(end) = ascii::line_feed(rest) else { return Ok(None) };
         let line = rest.get(..end).unwrap_or_default();
         let Some(line) = line.strip_suffix(b"\r") else {
             return Err(ParseError::at(ParseErrorKind::Character, end));
@@ -83,12 +83,6 @@ fn short_number(bytes: &[u8]) -> Option<(u64, usize)> {
         number = number * 10 + u64::from(digit);
     }
     None
-}
-
-/// Where the line ends. Most lines are too short for `memchr` to pay.
-fn line_feed(bytes: &[u8]) -> Option<usize> {
-    let (start, rest) = bytes.split_at_checked(16).unwrap_or((bytes, &[]));
-    start.iter().position(|byte| *byte == b'\n').or_else(|| Some(start.len() + memchr(b'\n', rest)?))
 }
 
 /// A length; `None` for the -1 of a null.
@@ -243,7 +237,7 @@ pub fn is_whole_reply(bytes: &[u8]) -> Option<bool> {
         let mut scan = Scan::START;
         let fits = match rest {
             [b'$' | b'*' | b'%' | b'>' | b'~', ..] => true,
-            [b'-', error @ ..] => error.first().is_none_or(u8::is_ascii_uppercase) && !error.starts_with(b"ERR '"),
+            [b'-', error @ ..] => error.first().is_none_or(u8::is_ascii_uppercase) && !error.starts_with(b"ERR "),
             _ => false,
         };
         match scan.advance(rest) {

@@ -4,6 +4,8 @@
 //! [database conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/database/database-spans/): literals become `?`,
 //! and the summary is its operations with their targets.
 
+#[cfg(test)]
+mod compared;
 mod lexer;
 mod sanitize;
 mod summary;
@@ -89,7 +91,7 @@ fn trace_comments(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect)
             let (name, value) = (pair.get(..equals).unwrap_or_default(), pair.get(equals + 1..).unwrap_or_default());
             let value = value.trim_ascii().trim_ascii_start();
             let value = value.strip_prefix(b"'").and_then(|value| value.strip_suffix(b"'")).unwrap_or(value);
-            if let Some(header) = Header::named(name.trim_ascii()) {
+            if let Some(header) = Header::chosen(name.trim_ascii(), message.options) {
                 trace_context::write(message, header, value);
             }
         }

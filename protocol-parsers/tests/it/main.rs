@@ -1,14 +1,20 @@
 //! The parsers as their users see them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod conversation;
 mod dns;
 mod dubbo;
 mod frames;
 mod grpc;
 mod http1;
+mod http1_oracle;
 mod http2;
 mod kafka;
+mod matrix;
 mod mysql;
+mod options;
 mod postgresql;
+mod properties;
 mod redis;
 mod talk;
 mod unanswered;

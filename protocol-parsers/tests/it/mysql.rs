@@ -139,6 +139,36 @@ fn prepared_statements_keep_their_text() {
 }
 
 #[test]
+fn rows_that_are_fetched_through_a_cursor() {
+    let prepared = packets(1, &[b"\0\x07\0\0\0\x01\0\0\0\0\0\0", COLUMN, EOF]);
+    // No rows: the client asks for them.
+    let opened = packets(1, &[b"\x01", COLUMN, b"\xfe\0\0\x42\0"]);
+    let some = packets(1, &[b"\0\0\x01x", b"\xfe\0\0\x42\0"]);
+    let last = packets(1, &[b"\0\0\x01y", b"\xfe\0\0\x82\0"]);
+    let fetch = packet(0, b"\x1c\x07\0\0\0\x01\0\0\0");
+    let text = "resource=\"SELECT a FROM t\" endpoint=\"SELECT t\" status_code=\"0\"";
+    let call = |kind: &str, at: u32, bytes: (usize, usize)| {
+        let about = format!("request_response ok at {at} for 1000");
+        line(&about, bytes, &format!("request_type=\"COM_STMT_{kind}\" {text}"))
+    };
+    Talk::tcp()
+        .client(packet(0, b"\x16SELECT a FROM t"))
+        .server(&prepared)
+        .client(packet(0, b"\x17\x07\0\0\0\x01\x01\0\0\0"))
+        .server(&opened)
+        .client(&fetch)
+        .server(&some)
+        .client(&fetch)
+        .server(&last)
+        .expect(&[
+            &call("PREPARE", 1000, (20, prepared.len())),
+            &call("EXECUTE", 3000, (14, opened.len())),
+            &call("FETCH", 5000, (13, some.len())),
+            &call("FETCH", 7000, (13, last.len())),
+        ]);
+}
+
+#[test]
 fn a_login_with_questions_about_the_password_that_fails() {
     let failure = b"\xff\x15\x04#28000Access denied";
     Talk::tcp()

@@ -15,14 +15,17 @@ pub(super) struct CsvWriter {
 }
 
 impl CsvWriter {
-    /// Writes the line of names.
-    pub(super) fn new(out: &mut impl Write, kinds: Kinds) -> io::Result<Self> {
+    pub(super) fn new(kinds: Kinds) -> Self {
         let mut columns = if kinds.calls() { CALL.to_vec() } else { Vec::new() };
         if kinds.flows() {
             columns.extend(FLOW.iter().filter(|name| !kinds.calls() || !CALL.contains(name)));
         }
-        write!(out, "{}\r\n", columns.join(","))?;
-        Ok(Self { columns })
+        Self { columns }
+    }
+
+    /// Writes the line of names.
+    pub(super) fn headings(&self, out: &mut impl Write) -> io::Result<()> {
+        write!(out, "{}\r\n", self.columns.join(","))
     }
 
     /// `names` and `cells` go together.

@@ -13,6 +13,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::text::{bytes, duration, escaped};
 
 /// Widths of the columns. The request takes what the others leave.
+#[derive(Clone, Copy)]
 struct Layout {
     time: usize,
     server: usize,
@@ -45,7 +46,6 @@ impl Layout {
 /// Writes a line per record, none wider than the terminal.
 pub(super) struct TableWriter {
     layout: Layout,
-    day: String,
     line: String,
 }
 
@@ -61,21 +61,22 @@ struct Line<'a> {
 }
 
 impl TableWriter {
-    /// Writes the headings.
-    pub(super) fn new(out: &mut impl Write, width: Option<usize>) -> io::Result<Self> {
-        let layout = Layout::new(width.unwrap_or(WIDTH));
-        let Layout { time, server, protocol, request, status } = layout;
+    pub(super) fn new(width: Option<usize>) -> Self {
+        Self { layout: Layout::new(width.unwrap_or(WIDTH)), line: String::new() }
+    }
+
+    pub(super) fn headings(&self, out: &mut impl Write) -> io::Result<()> {
+        let Layout { time, server, protocol, request, status } = self.layout;
         writeln!(
             out,
             "{:time$} {:server$} {:protocol$} {:request$} {:status$} {:>DURATION$}",
             "TIME (UTC)",
             "SERVER",
-            if layout.is_wide() { "PROTOCOL" } else { "PROTO" },
+            if self.layout.is_wide() { "PROTOCOL" } else { "PROTO" },
             "REQUEST",
             "STATUS",
             "DURATION"
-        )?;
-        Ok(Self { layout, day: String::new(), line: String::new() })
+        )
     }
 
     pub(super) fn call(&mut self, out: &mut impl Write, record: &CallRecord<'_>, place: &Place<'_>) -> io::Result<()> {
@@ -117,11 +118,7 @@ impl TableWriter {
     fn line(&mut self, out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
         let start = SystemTime::UNIX_EPOCH + Duration::from_nanos(line.start.as_nanos());
         let start = humantime::format_rfc3339_micros(start).to_string();
-        let (day, time) = start.split_once('T').unwrap_or_default();
-        if self.day != day {
-            day.clone_into(&mut self.day);
-            writeln!(out, "-- {day}")?;
-        }
+        let (_, time) = start.split_once('T').unwrap_or_default();
         let layout = &self.layout;
         let server = match line.place.process {
             Some(process) if layout.is_wide() => format!("{} {}", process.name, line.conversation.server),
@@ -142,6 +139,11 @@ impl TableWriter {
         let duration = line.duration.map_or_else(|| "-".to_owned(), duration);
         writeln!(out, "{}{duration:>DURATION$}", self.line)
     }
+}
+
+/// Its lines show the time only: the day in days since the Unix epoch.
+pub(super) fn day(time: Timestamp) -> u64 {
+    time.as_nanos() / 86_400_000_000_000
 }
 
 /// What was asked, and what was wrong with it. A host that is only the server's address stands in its own column already.
@@ -232,7 +234,7 @@ mod tests {
     fn no_line_is_wider_than_the_terminal() {
         for width in [72, 80, 105, 106, 120, 250] {
             let mut out = Vec::new();
-            TableWriter::new(&mut out, Some(width)).unwrap();
+            TableWriter::new(Some(width)).headings(&mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap().trim_end().width(), width);
         }
         assert_eq!(Layout::new(0).request, Layout::new(NARROWEST).request);

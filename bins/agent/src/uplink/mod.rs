@@ -2,19 +2,21 @@
 
 mod batches;
 mod connection;
+mod entrance;
 mod exclusions;
 mod identity;
 mod losses;
 mod queue;
 mod sender;
 
-pub(crate) use batches::Batches;
+pub(crate) use entrance::Entrance;
 pub(crate) use exclusions::Exclusions;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use self::batches::Door;
 use self::queue::{Queue, Totals};
 use self::sender::Sending;
 use crate::failure::Failure;
@@ -81,9 +83,9 @@ impl Uplink {
         Ok(Self { queue, thread, limits, waits })
     }
 
-    /// Makes batches of records.
-    pub(crate) fn batches(&self) -> Batches {
-        Batches::new(Arc::clone(&self.queue), self.limits, self.waits)
+    /// Where records go in.
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance::new(Door { queue: Arc::clone(&self.queue), waits: self.waits }, self.limits)
     }
 
     /// Sends what waits and ends.

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use metaflow_protocol::Table;
 use tokio::sync::Notify;
 
-/// Rows of one table, encoded.
+use super::identity;
+
+/// Rows of one table, encoded, with the number by which the server knows whether it has them.
 pub(super) struct Batch {
     pub(super) table: &'static Table,
     pub(super) epoch: u64,
@@ -16,7 +18,7 @@ pub(super) struct Batch {
     pub(super) bytes: Bytes,
 }
 
-/// The queue between the thread that observes and the one that sends, with what became of its records.
+/// The queue between the threads that observe and the one that sends, with what became of its records.
 pub(super) struct Queue {
     state: Mutex<State>,
     /// Somebody waits for room.
@@ -28,6 +30,9 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
+    /// Of the next batch.
+    epoch: u64,
+    sequence: u64,
     batches: VecDeque<Batch>,
     bytes: usize,
     closed: bool,
@@ -52,15 +57,22 @@ pub(super) struct Totals {
 impl Queue {
     /// With room for about so many bytes; one batch always finds room.
     pub(super) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), room: Condvar::new(), filled: Notify::new(), limit }
+        let state = Mutex::new(State { epoch: identity::epoch(), ..State::default() });
+        Self { state, room: Condvar::new(), filled: Notify::new(), limit }
     }
 
-    /// Puts a batch in. Waits while there is no room, or drops the oldest.
+    /// What comes from now on is counted from zero again, in an epoch of its own.
+    pub(super) fn begin(&self) {
+        let mut state = self.lock();
+        (state.epoch, state.sequence) = (identity::epoch(), 0);
+    }
+
+    /// Puts a batch in: `rows` of one table, encoded. Waits while there is no room, or drops the oldest.
     ///
     /// Returns the reason if nothing can be sent any more.
-    pub(super) fn push(&self, batch: Batch, wait: bool) -> Result<(), String> {
+    pub(super) fn push(&self, table: &'static Table, rows: u64, bytes: Bytes, wait: bool) -> Result<(), String> {
         let mut state = self.lock();
-        while !state.batches.is_empty() && state.bytes + batch.bytes.len() > self.limit && state.failure.is_none() {
+        while !state.batches.is_empty() && state.bytes + bytes.len() > self.limit && state.failure.is_none() {
             if wait {
                 state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else if let Some(oldest) = state.take() {
@@ -71,9 +83,11 @@ impl Queue {
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
-        state.bytes += batch.bytes.len();
-        state.totals.waiting += batch.rows;
-        state.batches.push_back(batch);
+        state.bytes += bytes.len();
+        state.totals.waiting += rows;
+        let (epoch, sequence) = (state.epoch, state.sequence);
+        state.sequence += 1;
+        state.batches.push_back(Batch { table, epoch, sequence, rows, bytes });
         drop(state);
         self.filled.notify_one();
         Ok(())
@@ -173,8 +187,8 @@ mod tests {
 
     use super::*;
 
-    fn batch(sequence: u64) -> Batch {
-        Batch { table: &CALLS, epoch: 1, sequence, rows: 10, bytes: Bytes::from_static(&[0; 100]) }
+    fn push(queue: &Queue, wait: bool) -> Result<(), String> {
+        queue.push(&CALLS, 10, Bytes::from_static(&[0; 100]), wait)
     }
 
     fn take(queue: &Queue) -> Option<u64> {
@@ -185,8 +199,8 @@ mod tests {
     #[test]
     fn a_full_queue_drops_the_oldest_and_counts() {
         let queue = Queue::new(250);
-        for sequence in 0..5 {
-            queue.push(batch(sequence), false).unwrap();
+        for _ in 0..5 {
+            push(&queue, false).unwrap();
         }
         assert_eq!(queue.totals(), Totals { dropped: 30, waiting: 20, ..Totals::default() });
         queue.close();
@@ -201,8 +215,8 @@ mod tests {
         let queue = Arc::new(Queue::new(150));
         let filling = Arc::clone(&queue);
         let filler = thread::spawn(move || {
-            for sequence in 0..100 {
-                filling.push(batch(sequence), true).unwrap();
+            for _ in 0..100 {
+                push(&filling, true).unwrap();
             }
             filling.close();
         });
@@ -215,9 +229,9 @@ mod tests {
     #[test]
     fn who_waits_for_room_learns_that_there_will_be_none() {
         let queue = Arc::new(Queue::new(150));
-        queue.push(batch(0), true).unwrap();
+        push(&queue, true).unwrap();
         let filling = Arc::clone(&queue);
-        let filler = thread::spawn(move || filling.push(batch(1), true));
+        let filler = thread::spawn(move || push(&filling, true));
         queue.fail("gone".to_owned());
         assert_eq!(filler.join().unwrap(), Err("gone".to_owned()));
     }
@@ -225,8 +239,23 @@ mod tests {
     #[test]
     fn a_batch_larger_than_the_queue_finds_room_alone() {
         let queue = Queue::new(10);
-        queue.push(batch(0), true).unwrap();
-        queue.push(batch(1), false).unwrap();
+        push(&queue, true).unwrap();
+        push(&queue, false).unwrap();
         assert_eq!(take(&queue), Some(1));
+    }
+
+    #[test]
+    fn numbers_go_on_whoever_pushes_and_begin_anew_in_a_new_epoch() {
+        let queue = Queue::new(1 << 20);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..25).for_each(|_| push(&queue, false).unwrap()));
+            }
+        });
+        queue.begin();
+        push(&queue, false).unwrap();
+        queue.close();
+        let taken: Vec<_> = std::iter::from_fn(|| take(&queue)).collect();
+        assert_eq!(taken, (0..100).chain([0]).collect::<Vec<_>>());
     }
 }

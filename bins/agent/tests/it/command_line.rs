@@ -11,6 +11,8 @@ fn what_is_wrong_with_the_command_line_is_said() {
         &["replay", "x.pcap", "--server", "nonsense"],
         &["replay", "x.pcap", "--server", "127.0.0.1:7700", "-o", "csv"],
         &["watch", "-c", "0"],
+        &["watch", "--threads", "0"],
+        &["run", "--server", "host:7700", "--threads", "many"],
         &["watch", "--duration", "soon"],
         &["run"],
         &["run", "--server", "host:99999"],

@@ -1,88 +1,16 @@
 //! Observing the loopback interface: needs root.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
 use metaflow_packet_capture::{LinkType, PcapWriter, Ring, RingOptions, Stop, Wake, wait};
 use rustix::process::Signal;
-use serde_json::Value;
 
 use crate::program::{PATIENCE, PROGRAM, Running, file, run};
 use crate::server::Server;
-
-/// A server of one thread that answers requests without a body, by its own path: `/missing` is not there.
-struct Shop(SocketAddr);
-
-impl Shop {
-    fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for mut stream in listener.incoming().map(Result::unwrap) {
-                let mut request = Vec::new();
-                let mut byte = [0];
-                while matches!(stream.read(&mut byte), Ok(1)) {
-                    request.extend(byte);
-                    if request.ends_with(b"\r\n\r\n") {
-                        let found = !request.starts_with(b"GET /missing");
-                        let status = if found { "200 OK" } else { "404 Not Found" };
-                        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok").unwrap();
-                        request.clear();
-                    }
-                }
-            }
-        });
-        Self(address)
-    }
-
-    fn port(&self) -> u16 {
-        self.0.port()
-    }
-
-    /// Three requests on one connection, one of them for what is not there.
-    fn visit(&self) {
-        let mut stream = TcpStream::connect(self.0).unwrap();
-        for path in ["/cart/1", "/missing", "/cart/2"] {
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").unwrap();
-            let mut response = Vec::new();
-            let mut byte = [0];
-            while !response.ends_with(b"\r\n\r\nok") {
-                stream.read_exact(&mut byte).unwrap();
-                response.extend(byte);
-            }
-        }
-    }
-
-    /// Whether a record is about this server.
-    fn serves(&self, record: &Value) -> bool {
-        record["server"] == self.0.to_string()
-    }
-}
-
-/// Says why a test has nothing to do.
-fn cannot_capture() -> bool {
-    let refused = Ring::open("lo", &RingOptions::default()).err();
-    if let Some(error) = &refused {
-        println!("skipped: {error}");
-    }
-    refused.is_some()
-}
-
-/// The next records about a server.
-fn collect(agent: &Running, shop: &Shop, count: usize) -> Vec<Value> {
-    let mut found = Vec::new();
-    while found.len() < count {
-        let line = agent.stdout.recv_timeout(PATIENCE).expect("a record");
-        let record: Value = serde_json::from_str(&line).unwrap();
-        if shop.serves(&record) {
-            found.push(record);
-        }
-    }
-    found
-}
+use crate::shop::{Shop, cannot_capture, collect};
 
 #[test]
 fn requests_are_printed_as_they_happen() {
@@ -118,7 +46,7 @@ fn what_is_open_at_the_end_is_printed_too() {
     let shop = Shop::open();
     let mut agent = Running::start(&["watch", "-i", "lo", "-o", "jsonl", "--kind", "flows"]);
     agent.says("watching lo");
-    let stream = TcpStream::connect(shop.0).unwrap();
+    let stream = shop.connect();
     agent.signal(Signal::TERM);
     assert_eq!(agent.wait(), 0);
     let flow = collect(&agent, &shop, 1);

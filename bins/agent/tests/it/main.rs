@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "tests end by them and say why they skip"
 )]
@@ -14,4 +15,6 @@ mod printed;
 mod program;
 mod recordings;
 mod server;
+mod shop;
+mod threads;
 mod uplink;

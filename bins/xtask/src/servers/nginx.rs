@@ -15,18 +15,22 @@ pub struct Nginx {
     pub process: Running,
     /// Its port for HTTP/1.
     pub port: u16,
+    /// Its port for HTTP/2 without TLS.
+    pub http2_port: u16,
     _folder: TempDir,
 }
 
 impl Nginx {
-    /// Starts one and waits until it answers. Paths: `/ok`, `/orders/ID`, `/missing` (404), `/broken` (500), `/big` (1 MiB), `/chunked`.
+    /// Starts one and waits until it answers. Paths: `/ok`, `/orders/ID`, `/missing` (404), `/broken` (500), `/big` (1 MiB), `/chunked`,
+    /// `/page` (over HTTP/2 with `/ok` and `/missing` pushed).
     ///
     /// # Errors
     /// When it is not installed or does not start.
     pub fn start() -> Result<Self> {
-        let (folder, port) = (TempDir::new()?, free_port()?);
+        let (folder, port, http2_port) = (TempDir::new()?, free_port()?, free_port()?);
         let place = folder.path().display();
         fs::write(folder.path().join("big"), vec![b'x'; 1 << 20])?;
+        fs::write(folder.path().join("page"), "page\n")?;
         let configuration = format!(
             "daemon off; worker_processes 1; pid {place}/pid; error_log stderr crit;\n\
              events {{ worker_connections 256; }}\n\
@@ -35,12 +39,13 @@ impl Nginx {
                client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
                uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
                server {{\n\
-                 listen 127.0.0.1:{port}; root {place};\n\
+                 listen 127.0.0.1:{port}; listen 127.0.0.1:{http2_port} http2; root {place};\n\
                  location = /ok {{ return 200 \"fine\\n\"; }}\n\
                  location /orders/ {{ return 200 \"order\\n\"; }}\n\
                  location = /broken {{ return 500 \"broken\\n\"; }}\n\
                  location = /chunked {{ gzip on; gzip_min_length 1; gzip_types text/plain; alias {place}/big; }}\n\
                  location = /big {{ }}\n\
+                 location = /page {{ http2_push /ok; http2_push /missing; }}\n\
                }}\n\
              }}\n"
         );
@@ -49,6 +54,6 @@ impl Nginx {
         command.args(["-p", &place.to_string(), "-c", "nginx.conf", "-e", "stderr"]);
         let mut process = Running::start(&mut command)?;
         process.wait_for_port(local(port))?;
-        Ok(Self { process, port, _folder: folder })
+        Ok(Self { process, port, http2_port, _folder: folder })
     }
 }

@@ -1,0 +1,13 @@
+//! A gRPC server and its client, both grpcio's.
+
+use anyhow::Result;
+use xtask::capture::capture;
+use xtask::child::free_port;
+
+use super::scripts::python;
+use super::{Files, WHOLE};
+
+pub(super) fn grpc(files: &Files) -> Result<()> {
+    let port = free_port()?;
+    capture(&files.capture, &[port], WHOLE, || python("grpc", include_str!("grpc.py"), port, &files.log))
+}

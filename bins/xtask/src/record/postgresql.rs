@@ -1,0 +1,22 @@
+//! PostgreSQL with psql, pgbench and libpq.
+
+use anyhow::Result;
+use xtask::capture::capture;
+use xtask::servers::PostgreSql;
+
+use super::scripts::python;
+use super::{Files, WHOLE};
+
+pub(super) fn postgresql(files: &Files) -> Result<()> {
+    let server = PostgreSql::start()?;
+    capture(&files.capture, &[server.port], WHOLE, || {
+        python("postgresql", include_str!("postgresql.py"), server.port, &files.log)
+    })
+}
+
+pub(super) fn postgresql_asyncpg(files: &Files) -> Result<()> {
+    let server = PostgreSql::start()?;
+    capture(&files.capture, &[server.port], WHOLE, || {
+        python("postgresql_asyncpg", include_str!("postgresql_asyncpg.py"), server.port, &files.log)
+    })
+}
