@@ -293,9 +293,14 @@ impl Http1Parser {
             self.lane(from).phase = Phase::Start;
             return Step::Part { used: end as u64, of: part(from), last: true };
         }
-        // The end may begin in the last three bytes.
-        match input.bytes.len().saturating_sub(if input.more() { 3 } else { 0 }) {
-            0 => Step::NeedMore { at_least: 4 },
+        // The empty line may have begun.
+        let begun = match input.bytes {
+            [.., b'\n'] => 1,
+            [.., b'\n', b'\r'] => 2,
+            _ => 0,
+        };
+        match input.bytes.len() - if input.more() { begun } else { 0 } {
+            0 => Step::NeedMore { at_least: input.bytes.len() + 1 },
             used => Step::Part { used: used as u64, of: part(from), last: false },
         }
     }
