@@ -31,7 +31,9 @@ impl Buffer {
 
     /// Drops the first `count` bytes.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.bytes.drain(..count.min(self.bytes.len()));
+        let dropped = count.min(self.bytes.len());
+        self.bytes.copy_within(dropped.., 0);
+        self.bytes.truncate(self.bytes.len() - dropped);
         self.offset += count as u64;
         self.times.forget_before(self.offset);
         self.need = 0;
@@ -78,7 +80,9 @@ impl Times {
 
     fn forget_before(&mut self, offset: u64) {
         let after = self.marks.partition_point(|(start, _)| *start <= offset);
-        self.marks.drain(..after.saturating_sub(1));
+        if after > 1 {
+            self.marks.drain(..after - 1);
+        }
     }
 }
 

@@ -122,9 +122,35 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn clear(&mut self) {
-        let mut fields = core::mem::take(&mut self.fields);
+        // Each in its place: a new record would be made elsewhere and copied.
+        let Self {
+            fields,
+            start,
+            head_end,
+            end,
+            request_offset,
+            response_offset,
+            request_bytes,
+            response_bytes,
+            context,
+            protocol,
+            role,
+            retries,
+            status,
+            request,
+            response,
+            from_server,
+            incomplete,
+            doubtful,
+            promised,
+            timed_to_end,
+        } = self;
         fields.clear();
-        *self = Self { fields, ..Self::default() };
+        (*start, *head_end, *end) = (Timestamp::ZERO, Timestamp::ZERO, Timestamp::ZERO);
+        (*request_offset, *response_offset, *request_bytes, *response_bytes, *context) = (0, 0, 0, 0, 0);
+        (*request, *response) = (Half::Absent, Half::Absent);
+        (*from_server, *incomplete, *doubtful, *promised, *timed_to_end) = (false, false, false, false, false);
+        (*protocol, *role, *retries, *status) = (None, Role::None, 0, Status::Unknown);
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -31,6 +32,7 @@ pub struct Dissector {
     pub(crate) stats: Stats,
     /// The message being read.
     pub(crate) draft: Box<Record>,
+    pub(crate) scratch: String,
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
@@ -54,6 +56,7 @@ impl Dissector {
             specs,
             stats: Stats::default(),
             draft: Box::default(),
+            scratch: String::new(),
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),

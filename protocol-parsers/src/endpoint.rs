@@ -2,37 +2,74 @@
 
 use alloc::string::String;
 
+use crate::fields::Text;
 use crate::{EndpointPrefix, EndpointRest};
+
+/// What a byte of a path may be part of, one bit each.
+const DIGIT: u8 = 1;
+/// A hexadecimal digit or a dash.
+const HEXADECIMAL: u8 = 2;
+/// The end of a segment.
+const SLASH: u8 = 4;
+/// The end of the path.
+const END: u8 = 8;
+
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT | HEXADECIMAL,
+            b'a'..=b'f' | b'A'..=b'F' | b'-' => HEXADECIMAL,
+            b'/' => SLASH,
+            b'?' | b'#' => END,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
 
 /// Writes the path without its query, with `{}` for every segment that looks like an id: numbers, hexadecimal strings of 8 and more
 /// with a digit, UUIDs, and long strings with a digit.
-pub(crate) fn write_path(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) {
-    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
-    let path = path.get(..end).unwrap_or(path);
-    if !prefixes.is_empty() && write_below(text, path, prefixes) {
+pub(crate) fn write_path(text: &mut String, path: Text<'_>, prefixes: &[EndpointPrefix]) {
+    let bytes = path.bytes();
+    if !prefixes.is_empty() && write_below(text, bytes, prefixes) {
         return;
     }
-    let start = text.len();
-    crate::fields::push_escaped(text, path, usize::MAX);
-    // Most paths are their own endpoint.
-    if path.iter().fold(true, |all, byte| all & !byte.is_ascii_digit()) {
-        return;
-    }
-    text.truncate(start);
-    for (position, segment) in path.split(|byte| *byte == b'/').enumerate() {
-        if position > 0 {
-            text.push('/');
-        }
-        if is_id(segment) {
+    // What was written of the path, and where its current segment begins.
+    let (mut written, mut start) = (0, 0);
+    let (mut digits, mut all) = (0, HEXADECIMAL);
+    let mut end = bytes.len();
+    let mut close = |start: usize, end: usize, digits: usize, all: u8| {
+        if digits > 0 && is_id(end - start, digits, all & HEXADECIMAL != 0) {
+            path.part(written..start).push_to(text, usize::MAX);
             text.push_str("{}");
-        } else {
-            crate::fields::push_escaped(text, segment, usize::MAX);
+            written = end;
         }
+    };
+    for (position, byte) in bytes.iter().enumerate() {
+        let kind = KINDS[usize::from(*byte)];
+        if kind < SLASH {
+            digits += usize::from(kind & DIGIT);
+            all &= kind;
+            continue;
+        }
+        if kind == END {
+            end = position;
+            break;
+        }
+        close(start, position, digits, all);
+        (start, digits, all) = (position + 1, 0, HEXADECIMAL);
     }
+    close(start, end, digits, all);
+    path.part(written..end).push_to(text, usize::MAX);
 }
 
-/// Writes a path by what a prefix says. Says whether there was one that fits.
+/// Writes a path without its query by what a prefix says. Says whether there was one that fits.
 fn write_below(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) -> bool {
+    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+    let path = path.get(..end).unwrap_or(path);
     let below = |known: &EndpointPrefix| {
         let prefix = known.prefix.trim_end_matches('/').as_bytes();
         path.strip_prefix(prefix)
@@ -51,13 +88,9 @@ fn write_below(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) -> b
     true
 }
 
-fn is_id(segment: &[u8]) -> bool {
-    let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return false;
-    }
-    let hexadecimal = segment.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    digits == segment.len() || hexadecimal && segment.len() >= 8 || segment.len() > 24 && digits * 4 >= segment.len()
+/// Whether a segment with digits is an id.
+fn is_id(length: usize, digits: usize, hexadecimal: bool) -> bool {
+    digits == length || hexadecimal && length >= 8 || length > 24 && digits * 4 >= length
 }
 
 #[cfg(test)]
@@ -77,7 +110,7 @@ mod tests {
             ("/v1.41/containers/create", "/v1.41/containers/create"),
         ] {
             let mut text = String::new();
-            write_path(&mut text, path.as_bytes(), &[]);
+            write_path(&mut text, Text::Bytes(path.as_bytes()), &[]);
             assert_eq!(text, endpoint);
         }
     }
@@ -100,7 +133,7 @@ mod tests {
             ("/other/42", "/other/{}"),
         ] {
             let mut text = String::new();
-            write_path(&mut text, path.as_bytes(), &prefixes);
+            write_path(&mut text, Text::Valid(path), &prefixes);
             assert_eq!(text, endpoint);
         }
     }

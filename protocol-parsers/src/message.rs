@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::call::{Record, Role};
-use crate::fields::Text;
+use crate::fields::{Text, decimal};
 use crate::open::OpenCalls;
 use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Tap, Transport};
 
@@ -17,6 +17,8 @@ pub struct MessageWriter<'a> {
     pub(crate) from: Side,
     pub(crate) transport: Transport,
     pub(crate) tap: Option<&'a mut (dyn Tap + 'static)>,
+    /// Room for a text that is made beside another one.
+    pub(crate) scratch: &'a mut String,
 }
 
 impl MessageWriter<'_> {
@@ -203,32 +205,5 @@ impl MessageWriter<'_> {
         let room = self.draft.fields.attribute_count() < self.options.limits.attributes;
         self.stats.attributes_dropped += u64::from(!room);
         room
-    }
-}
-
-/// The digits of a number.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    for (position, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        first = position;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(first..).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decimal;
-    use alloc::string::ToString;
-
-    #[test]
-    fn decimals() {
-        for number in [0, 7, 10, 12_345, u64::MAX] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
     }
 }

@@ -34,8 +34,14 @@ enum Row {
     #[default]
     None,
     One(Entry),
-    #[expect(clippy::box_collection, reason = "keeps the row small while it holds one call or none")]
-    Many(Box<VecDeque<Entry>>),
+    Many(Box<Many>),
+}
+
+#[derive(Debug)]
+struct Many {
+    entries: VecDeque<Entry>,
+    /// Every key is a number higher than the one before, as most protocols count: a call is then found without looking at all.
+    rising: bool,
 }
 
 /// Where an answer belongs.
@@ -54,7 +60,7 @@ impl OpenCalls {
         match &self.row {
             Row::None => 0,
             Row::One(_) => 1,
-            Row::Many(entries) => entries.len(),
+            Row::Many(many) => many.entries.len(),
         }
     }
 
@@ -65,7 +71,7 @@ impl OpenCalls {
     /// Bytes of memory held beyond the row's own place.
     pub(crate) fn memory(&self) -> usize {
         let row = match &self.row {
-            Row::Many(entries) => size_of::<VecDeque<Entry>>() + entries.capacity() * size_of::<Entry>(),
+            Row::Many(many) => size_of::<Many>() + many.entries.capacity() * size_of::<Entry>(),
             _ => 0,
         };
         self.held + row
@@ -78,10 +84,15 @@ impl OpenCalls {
         let entry = Entry { key, requester, bytes, context: 0, record: Some(record) };
         match core::mem::take(&mut self.row) {
             Row::None => self.row = Row::One(entry),
-            Row::One(first) => self.row = Row::Many(Box::new(VecDeque::from([first, entry]))),
-            Row::Many(mut entries) => {
-                entries.push_back(entry);
-                self.row = Row::Many(entries);
+            Row::One(first) => {
+                let rising = is_below(first.key, key);
+                self.row = Row::Many(Box::new(Many { entries: VecDeque::from([first, entry]), rising }));
+            }
+            Row::Many(mut many) => {
+                many.rising |= many.entries.len() == 1;
+                many.rising &= many.entries.back().is_some_and(|last| is_below(last.key, key));
+                many.entries.push_back(entry);
+                self.row = Row::Many(many);
             }
         }
         self.len() - 1
@@ -91,7 +102,7 @@ impl OpenCalls {
         match &self.row {
             Row::None => None,
             Row::One(entry) => (position == 0).then_some(entry),
-            Row::Many(entries) => entries.get(position),
+            Row::Many(many) => many.entries.get(position),
         }
     }
 
@@ -99,7 +110,7 @@ impl OpenCalls {
         match &mut self.row {
             Row::None => None,
             Row::One(entry) => (position == 0).then_some(entry),
-            Row::Many(entries) => entries.get_mut(position),
+            Row::Many(many) => many.entries.get_mut(position),
         }
     }
 
@@ -107,7 +118,7 @@ impl OpenCalls {
         let (front, back) = match &self.row {
             Row::None => (&[][..], &[][..]),
             Row::One(entry) => (core::slice::from_ref(entry), &[][..]),
-            Row::Many(entries) => entries.as_slices(),
+            Row::Many(many) => many.entries.as_slices(),
         };
         let behind = front.len();
         front.iter().enumerate().chain(back.iter().enumerate().map(move |(position, entry)| (behind + position, entry)))
@@ -133,9 +144,9 @@ impl OpenCalls {
                 Row::One(entry) => Some(entry),
                 _ => None,
             },
-            Row::Many(entries) => entries.remove(position),
+            Row::Many(many) => many.entries.remove(position),
         }?;
-        if matches!(&self.row, Row::Many(entries) if entries.is_empty()) {
+        if matches!(&self.row, Row::Many(many) if many.entries.is_empty()) {
             self.row = Row::None;
         }
         self.held -= entry.bytes;
@@ -154,17 +165,50 @@ impl OpenCalls {
 
     /// Where an answer with this key belongs: the oldest request that has none yet.
     pub(crate) fn place_for_response(&self, requester: Side, key: Key) -> Place {
-        for (position, entry) in self.entries() {
-            if entry.requester != requester || entry.key != key {
-                continue;
+        let place = |(position, entry): (usize, &Entry)| match &entry.record {
+            None => Some(Place::Late(position)),
+            Some(record) if record.response == Half::Absent => Some(Place::At(position)),
+            Some(_) => None,
+        };
+        self.find_with_key(requester, key, place).unwrap_or(Place::Nowhere)
+    }
+
+    /// The first call with this key for which `test` holds.
+    pub(crate) fn find_by_key(
+        &self,
+        requester: Side,
+        key: Key,
+        mut test: impl FnMut(&Record) -> bool,
+    ) -> Option<usize> {
+        self.find_with_key(requester, key, |(position, entry)| {
+            entry.record.as_deref().is_some_and(&mut test).then_some(position)
+        })
+    }
+
+    /// The first answer of `look`, which is shown the calls with this key in their order.
+    fn find_with_key<T>(
+        &self,
+        requester: Side,
+        key: Key,
+        mut look: impl FnMut((usize, &Entry)) -> Option<T>,
+    ) -> Option<T> {
+        let fits = |entry: &Entry| entry.requester == requester && entry.key == key;
+        match (&self.row, key) {
+            (Row::None, _) => None,
+            (Row::One(entry), _) => {
+                if fits(entry) {
+                    look((0, entry))
+                } else {
+                    None
+                }
             }
-            match &entry.record {
-                None => return Place::Late(position),
-                Some(record) if record.response == Half::Absent => return Place::At(position),
-                Some(_) => {}
+            // Rising numbers are all different.
+            (Row::Many(many), Key::Id(_)) if many.rising => {
+                let position = many.entries.partition_point(|entry| is_below(entry.key, key));
+                many.entries.get(position).filter(|entry| fits(entry)).and_then(|entry| look((position, entry)))
             }
+            (Row::Many(many), _) => many.entries.iter().enumerate().filter(|(_, entry)| fits(entry)).find_map(look),
         }
-        Place::Nowhere
     }
 
     /// The request that an answer with this key belongs to.
@@ -216,7 +260,7 @@ impl OpenCalls {
         match &mut self.row {
             Row::None => {}
             Row::One(entry) => at(entry),
-            Row::Many(entries) => entries.iter_mut().for_each(at),
+            Row::Many(many) => many.entries.iter_mut().for_each(at),
         }
     }
 
@@ -233,5 +277,55 @@ impl OpenCalls {
         while self.len() > most && self.get(0).is_some_and(|entry| entry.record.is_none()) {
             self.remove(0);
         }
+    }
+}
+
+/// Whether both are numbers and the first is the lower one.
+fn is_below(first: Key, second: Key) -> bool {
+    matches!((first, second), (Key::Id(first), Key::Id(second)) if first < second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls with these keys, of the client where they are odd.
+    fn calls(ids: &[u64]) -> OpenCalls {
+        let mut calls = OpenCalls::default();
+        for id in ids {
+            calls.push(Key::Id(*id), side(*id), Box::default());
+        }
+        calls
+    }
+
+    fn side(id: u64) -> Side {
+        if id % 2 == 1 { Side::Client } else { Side::Server }
+    }
+
+    #[test]
+    fn calls_are_found_whether_their_keys_rise_or_not() {
+        for ids in [&[3][..], &[1, 2, 5, 8, 13, 21], &[5, 1, 8, 3], &[7, 7, 2], &[1, 3, 3, 9]] {
+            let mut open = calls(ids);
+            let mut left = ids.to_vec();
+            while !left.is_empty() {
+                for id in 0..25 {
+                    let place = left.iter().position(|other| *other == id).map_or(Place::Nowhere, Place::At);
+                    assert_eq!(open.place_for_response(side(id), Key::Id(id)), place, "{id} in {left:?}");
+                    assert_eq!(open.place_for_response(side(id).other(), Key::Id(id)), Place::Nowhere);
+                }
+                let middle = left.len() / 2;
+                left.remove(middle);
+                assert!(open.remove(middle).is_some());
+            }
+            assert!(open.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_place_kept_for_a_late_answer_is_found() {
+        let mut open = calls(&[1, 3, 5]);
+        open.vacate(1);
+        assert_eq!(open.place_for_response(Side::Client, Key::Id(3)), Place::Late(1));
+        assert_eq!(open.place_for_response(Side::Client, Key::Id(5)), Place::At(2));
     }
 }

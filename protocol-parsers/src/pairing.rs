@@ -12,7 +12,7 @@ use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestam
 const LATE_PLACES: usize = 64;
 
 impl Dissector {
-    /// The draft is a message that begins here. Returns what its further bytes belong to.
+    /// The draft is a message that begins here. Returns what its further bytes belong to, and the call's position.
     pub(crate) fn begin(
         &mut self,
         connection: &mut Connection,
@@ -20,20 +20,20 @@ impl Dissector {
         (start, offset): (Timestamp, u64),
         head_end: Timestamp,
         bytes: u64,
-    ) -> Option<Part> {
+    ) -> Option<(Part, usize)> {
         match self.draft.role {
             Role::Request(key) => {
                 self.begin_request(connection, side, key);
-                self.open_request(connection, side, key, (start, offset), bytes);
-                Some(Part::Request(key))
+                let position = self.open_request(connection, side, key, (start, offset), bytes);
+                Some((Part::Request(key), position))
             }
             Role::Repeatable(key) => {
                 if let Place::At(position) = connection.open.place_for_response(side, key) {
                     connection.open.change(position, |record| record.retries = record.retries.saturating_add(1));
                     return None;
                 }
-                self.open_request(connection, side, key, (start, offset), bytes);
-                Some(Part::Request(key))
+                let position = self.open_request(connection, side, key, (start, offset), bytes);
+                Some((Part::Request(key), position))
             }
             Role::Promised(key) => {
                 let position = self.open_request(connection, side.other(), key, (start, offset), bytes);
@@ -45,12 +45,12 @@ impl Dissector {
                 None
             }
             Role::OneWay => {
-                self.open_request(connection, side, Key::Order, (start, offset), bytes);
-                Some(Part::Request(Key::Order))
+                let position = self.open_request(connection, side, Key::Order, (start, offset), bytes);
+                Some((Part::Request(Key::Order), position))
             }
             Role::Response(key) => {
-                let known = self.begin_response(connection, side, key, (start, offset), head_end, bytes);
-                known.then_some(Part::Response(key))
+                let position = self.begin_response(connection, side, key, (start, offset), head_end, bytes)?;
+                Some((Part::Response(key), position))
             }
             Role::None => None,
         }
@@ -110,7 +110,7 @@ impl Dissector {
         (start, offset): (Timestamp, u64),
         head_end: Timestamp,
         bytes: u64,
-    ) -> bool {
+    ) -> Option<usize> {
         let requester = side.other();
         self.end_lost_response(connection, requester, key);
         self.settle_doubt(connection, requester, key);
@@ -119,7 +119,7 @@ impl Dissector {
             Place::Late(position) => {
                 connection.open.remove(position);
                 self.stats.late_answers += 1;
-                return false;
+                return None;
             }
             Place::Nowhere => {
                 self.make_room(connection);
@@ -148,7 +148,7 @@ impl Dissector {
             record.response_bytes = bytes;
             record.response = Half::Open;
         });
-        true
+        Some(position)
     }
 
     /// What was written belongs to a message that has begun earlier.
@@ -192,7 +192,7 @@ impl Dissector {
             Part::Request(key) => (key, side),
             Part::Response(key) => (key, side.other()),
         };
-        let Some(position) = connection.open.find(|other, asked, _| other == key && asked == requester) else { return };
+        let Some(position) = connection.open.find_by_key(requester, key, |_| true) else { return };
         let draft = &self.draft;
         let taken_back = connection.open.change(position, |record| {
             let (bytes, time) = last;
@@ -245,7 +245,8 @@ impl Dissector {
         true
     }
 
-    fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
+    /// The request of the call at this position, or its response, has ended.
+    pub(crate) fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
         let finished = connection.open.change(position, |record| {
             let half = if response { &mut record.response } else { &mut record.request };
             *half = Half::Ended;
@@ -338,7 +339,7 @@ impl Dissector {
         if key != Key::Order {
             return;
         }
-        if let Some(first) = connection.open.find(|other, asked, _| other == key && asked == requester)
+        if let Some(first) = connection.open.find_by_key(requester, key, |_| true)
             && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
         {
             self.end_half(connection, first, true);
@@ -424,12 +425,8 @@ impl Dissector {
 pub(crate) fn position_of(connection: &Connection, side: Side, part: Part) -> Option<usize> {
     match part {
         Part::Request(Key::Order) => connection.open.last(side, |record| record.request == Half::Open),
-        Part::Request(key) => connection
-            .open
-            .find(|other, requester, record| other == key && requester == side && record.request == Half::Open),
-        Part::Response(key) => connection.open.find(|other, requester, record| {
-            other == key && requester == side.other() && record.response == Half::Open
-        }),
+        Part::Request(key) => connection.open.find_by_key(side, key, |record| record.request == Half::Open),
+        Part::Response(key) => connection.open.find_by_key(side.other(), key, |record| record.response == Half::Open),
     }
 }
 

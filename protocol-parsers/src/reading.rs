@@ -6,8 +6,8 @@ use crate::buffer::{Buffer, Times};
 use crate::connection::{Skip, State};
 use crate::dissector::release;
 use crate::{
-    Body, Connection, Dissector, Input, MessageWriter, ParseError, ParseErrorKind, Resync, Side, Step, StreamChunk,
-    Then, Timestamp,
+    Body, Connection, Dissector, Input, Key, MessageWriter, ParseError, ParseErrorKind, Part, Resync, Side, Step,
+    StreamChunk, Then, Timestamp,
 };
 
 /// Wrong messages in one piece of input before the rest of it is dropped: it bounds the work that bytes made to look like messages cause.
@@ -206,6 +206,7 @@ impl Dissector {
                 from: side,
                 transport: connection.opening.transport,
                 tap: self.tap.as_deref_mut(),
+                scratch: &mut self.scratch,
             };
             let step = parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer);
             match step.and_then(|step| checked(step, input.len())) {
@@ -218,11 +219,15 @@ impl Dissector {
                     self.stats.messages += 1;
                     let extra = if used + count == length { piece.missing } else { 0 };
                     let start = (piece.time_at(used), piece.offset + used as u64);
-                    let part =
+                    let begun =
                         self.begin(connection, side, start, piece.time_at(used + count - 1), count as u64 + extra);
-                    match (part, body) {
-                        (Some(part), Body::None) => self.end(connection, side, part),
-                        (part, Body::Sized(left)) => {
+                    match (begun, body) {
+                        // In an order it is the one that has begun; of a number used twice, the first that is under way.
+                        (Some((Part::Request(Key::Order), at)), Body::None) => self.end_half(connection, at, false),
+                        (Some((Part::Response(Key::Order), at)), Body::None) => self.end_half(connection, at, true),
+                        (Some((part, _)), Body::None) => self.end(connection, side, part),
+                        (begun, Body::Sized(left)) => {
+                            let part = begun.map(|(part, _)| part);
                             connection.lane(side).skip = Skip { left, of: part, last: true };
                             if let (Some(part), 0) = (part, left) {
                                 self.end(connection, side, part);

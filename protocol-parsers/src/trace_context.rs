@@ -1,5 +1,7 @@
 //! Ids of distributed traces in headers, metadata and attachments.
 
+use crate::ascii::is;
+use crate::fields::Text;
 use crate::{Field, MessageWriter, Options, TraceFormat};
 
 /// A header that carries ids of a trace.
@@ -28,19 +30,19 @@ pub(crate) enum Header {
 impl Header {
     /// Which one a name is, in any case.
     pub(crate) fn named(name: &[u8]) -> Option<Self> {
-        let (known, header): (&[u8], _) = match name.len() {
-            2 => (b"b3", Self::B3),
-            3 => (b"sw8", Self::Sw8),
-            10 => (b"tracestate", Self::TraceState),
-            11 if name.first().is_some_and(|byte| byte | 0x20 == b't') => (b"traceparent", Self::TraceParent),
-            11 => (b"x-b3-spanid", Self::B3SpanId),
-            12 if name.get(2).is_some_and(|byte| byte | 0x20 == b'b') => (b"x-b3-traceid", Self::B3TraceId),
-            12 => (b"x-request-id", Self::RequestId),
-            13 => (b"uber-trace-id", Self::UberTraceId),
-            17 => (b"x-b3-parentspanid", Self::B3ParentSpanId),
+        let (same, header) = match name.len() {
+            2 => (is(name, b"b3"), Self::B3),
+            3 => (is(name, b"sw8"), Self::Sw8),
+            10 => (is(name, b"tracestate"), Self::TraceState),
+            11 if name.first().is_some_and(|byte| byte | 0x20 == b't') => (is(name, b"traceparent"), Self::TraceParent),
+            11 => (is(name, b"x-b3-spanid"), Self::B3SpanId),
+            12 if name.get(2).is_some_and(|byte| byte | 0x20 == b'b') => (is(name, b"x-b3-traceid"), Self::B3TraceId),
+            12 => (is(name, b"x-request-id"), Self::RequestId),
+            13 => (is(name, b"uber-trace-id"), Self::UberTraceId),
+            17 => (is(name, b"x-b3-parentspanid"), Self::B3ParentSpanId),
             _ => return None,
         };
-        name.eq_ignore_ascii_case(known).then_some(header)
+        same.then_some(header)
     }
 
     /// Which one a name is, in any case, those that the user chose included.
@@ -65,8 +67,14 @@ impl Header {
 
 /// Takes down what a header says. The first one of several formats wins.
 pub(crate) fn write(message: &mut MessageWriter<'_>, header: Header, value: &[u8]) {
+    write_text(message, header, Text::Bytes(value));
+}
+
+/// The same with a value that may be known to be UTF-8.
+pub(crate) fn write_text(message: &mut MessageWriter<'_>, header: Header, text: Text<'_>) {
+    let value = text.bytes();
     match header {
-        Header::TraceParent => traceparent(message, value),
+        Header::TraceParent => traceparent(message, text),
         Header::TraceState => message.attribute("tracestate", value),
         Header::B3 => b3(message, value),
         Header::B3TraceId => hex(message, Field::TraceId, value),
@@ -81,14 +89,20 @@ pub(crate) fn write(message: &mut MessageWriter<'_>, header: Header, value: &[u8
 }
 
 /// `version-traceid-parentid-flags` (W3C Trace Context, 3.2).
-fn traceparent(message: &mut MessageWriter<'_>, value: &[u8]) {
+fn traceparent(message: &mut MessageWriter<'_>, text: Text<'_>) {
+    let value = text.bytes();
     let (Some(b'-'), Some(b'-'), Some(b'-')) = (value.get(2), value.get(35), value.get(52)) else { return };
     let (Some(version), Some(trace), Some(span)) = (value.get(..2), value.get(3..35), value.get(36..52)) else {
         return;
     };
     if version != b"ff" && version.iter().all(u8::is_ascii_hexdigit) && is_id(trace) && is_id(span) {
-        hex(message, Field::TraceId, trace);
-        hex(message, Field::SpanId, span);
+        if has_upper(trace) | has_upper(span) {
+            lower(message, Field::TraceId, trace);
+            lower(message, Field::SpanId, span);
+        } else {
+            message.text(Field::TraceId, text.part(3..35));
+            message.text(Field::SpanId, text.part(36..52));
+        }
     }
 }
 
@@ -136,20 +150,32 @@ fn uber(message: &mut MessageWriter<'_>, value: &[u8]) {
 
 /// Sets a field to hexadecimal digits in lower case; anything else is left out.
 fn hex(message: &mut MessageWriter<'_>, field: Field, value: &[u8]) {
-    if value.len() > 32 || !is_id(value) {
-        return;
+    if value.len() <= 32 && is_id(value) {
+        lower(message, field, value);
     }
+}
+
+/// Sets a field to at most 32 characters in lower case.
+fn lower(message: &mut MessageWriter<'_>, field: Field, value: &[u8]) {
     let mut lower = [0; 32];
-    for (to, from) in lower.iter_mut().zip(value) {
-        *to = from.to_ascii_lowercase();
-    }
-    message.field(field, lower.get(..value.len()).unwrap_or_default());
+    let lower = lower.get_mut(..value.len()).unwrap_or_default();
+    lower.copy_from_slice(value);
+    lower.make_ascii_lowercase();
+    message.field(field, lower);
+}
+
+fn has_upper(value: &[u8]) -> bool {
+    value.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase())
 }
 
 /// Whether these are hexadecimal digits, not all of them zero.
 fn is_id(value: &[u8]) -> bool {
-    let (digits, bits) =
-        value.iter().fold((true, 0), |(digits, bits), byte| (digits & byte.is_ascii_hexdigit(), bits | (byte ^ b'0')));
+    // Without an early end the loop becomes one over many bytes at a time.
+    let (mut digits, mut bits) = (true, 0);
+    for byte in value {
+        digits &= (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 6);
+        bits |= byte ^ b'0';
+    }
     digits && bits != 0
 }
 

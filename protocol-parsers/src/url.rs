@@ -47,9 +47,27 @@ fn redact(text: &mut String, before: &[u8], query: &[u8]) {
 
 /// Whether a parameter of this name is a secret; `-` and `_` count for nothing.
 fn is_secret(name: &[u8]) -> bool {
+    // Most names are told apart by their first and last letters.
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+    let possible = match first | 0x20 {
+        b'a' => &b"dhny"[..],
+        b'c' => b"elt",
+        b'i' | b'r' => b"n",
+        b'j' => b"t",
+        b'k' => b"y",
+        b'p' => b"ds",
+        b's' => b"degnty",
+        b't' => b"n",
+        b'x' => b"eln",
+        _ => b"",
+    };
+    let ignored = |byte: &u8| matches!(byte, b'-' | b'_');
+    if !possible.contains(&(last | 0x20)) && !ignored(first) && !ignored(last) {
+        return false;
+    }
     let mut plain = [0; LONGEST];
     let mut length = 0;
-    for byte in name.iter().filter(|byte| !matches!(byte, b'-' | b'_')) {
+    for byte in name.iter().filter(|byte| !ignored(byte)) {
         let Some(place) = plain.get_mut(length) else { return false };
         *place = byte.to_ascii_lowercase();
         length += 1;
@@ -95,6 +113,47 @@ mod tests {
         let (before, query) = path.as_bytes().split_at(path.find('?').map_or(path.len(), |at| at + 1));
         redact(&mut text, before, query);
         text
+    }
+
+    #[test]
+    fn secrets_in_any_case_with_any_separators() {
+        for name in [
+            "access_token",
+            "apikey",
+            "auth",
+            "Authorization",
+            "AWSAccessKeyId",
+            "client-secret",
+            "code",
+            "credential",
+            "id_token",
+            "jwt",
+            "key",
+            "pass",
+            "passwd",
+            "password",
+            "pwd",
+            "refresh_token",
+            "secret",
+            "secret_key",
+            "session",
+            "session_id",
+            "sig",
+            "signature",
+            "token",
+            "X-Amz-Credential",
+            "X-Amz-Security-Token",
+            "X-Amz-Signature",
+            "X-Goog-Signature",
+            "_token",
+            "key-",
+        ] {
+            assert!(is_secret(name.as_bytes()), "{name}");
+            assert!(is_secret(name.to_ascii_uppercase().as_bytes()), "{name}");
+        }
+        for name in ["", "status", "page", "keys", "xtoken", "path", "a", "-", "codec"] {
+            assert!(!is_secret(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

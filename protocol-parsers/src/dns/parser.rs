@@ -2,9 +2,10 @@
 
 use alloc::string::String;
 use core::fmt::Write as _;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv6Addr;
 
 use super::wire::{self, Fit, Header, Question, Reader, Record};
+use crate::fields::{Text, push_number};
 use crate::{
     Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
 };
@@ -116,7 +117,10 @@ impl DnsParser {
             None => message.find_unanswered(same_id).unwrap_or(Key::Id(key)),
         };
         message.response(key);
-        asked(message, &header, question.as_ref());
+        // The request has said it already, where it was seen.
+        if message.context_of_request(key).is_none() {
+            asked(message, &header, question.as_ref());
+        }
         let mut digits = [0; 2];
         message.field(Field::StatusCode, rcode(header.rcode(), &mut digits));
         message.status(match header.rcode() {
@@ -149,11 +153,12 @@ fn asked(message: &mut MessageWriter<'_>, header: &Header, question: Option<&Que
     message.field_number(Field::RequestId, u64::from(header.id));
     if let Some(question) = question {
         match wire::type_name(question.kind) {
-            Some(name) => message.field(Field::RequestType, name.as_bytes()),
+            Some(name) => message.text(Field::RequestType, Text::Valid(name)),
             None => message.field_number(Field::RequestType, u64::from(question.kind)),
         }
-        for field in [Field::Domain, Field::Resource, Field::Endpoint] {
-            message.field_with(field, |text| question.name.write(text));
+        message.field_with(Field::Domain, |text| question.name.write(text));
+        for field in [Field::Resource, Field::Endpoint] {
+            message.field_within(field, Field::Domain, |name| 0..name.len());
         }
     }
     if header.opcode() != 0 && !header.is_response() {
@@ -191,7 +196,15 @@ fn answers(text: &mut String, mut reader: Reader<'_>, count: u16) {
 
 fn write_data(text: &mut String, reader: &Reader<'_>, record: &Record<'_>) -> bool {
     match record.kind {
-        A => record.data.try_into().is_ok_and(|data: [u8; 4]| write!(text, "{}", Ipv4Addr::from(data)).is_ok()),
+        A => record.data.try_into().is_ok_and(|data: [u8; 4]| {
+            for (position, byte) in data.into_iter().enumerate() {
+                if position > 0 {
+                    text.push('.');
+                }
+                push_number(text, i64::from(byte));
+            }
+            true
+        }),
         AAAA => record.data.try_into().is_ok_and(|data: [u8; 16]| write!(text, "{}", Ipv6Addr::from(data)).is_ok()),
         CNAME | PTR | NS => {
             reader.name_at(record.position).write(text);

@@ -130,6 +130,30 @@ impl<'a> Name<'a> {
 
     /// Appends the name with dots between its labels; the root is a single dot. A dot within a label is written `\.`.
     pub fn write(self, text: &mut String) {
+        let mut room = [0; LONGEST_NAME];
+        match self.plain(&mut room).map(core::str::from_utf8) {
+            Some(Ok(name)) => text.push_str(name),
+            _ => self.write_escaped(text),
+        }
+    }
+
+    /// The name as most are: short, and without a dot in a label. All of it is then looked through for UTF-8 at once.
+    fn plain(self, room: &mut [u8; LONGEST_NAME]) -> Option<&[u8]> {
+        let mut length = 0;
+        for label in self.labels() {
+            let end = length + label.len();
+            room.get_mut(length..end)?.copy_from_slice(label);
+            *room.get_mut(end)? = b'.';
+            length = end + 1;
+            if label.contains(&b'.') {
+                return None;
+            }
+        }
+        room.get(..length.checked_sub(1)?)
+    }
+
+    #[cold]
+    fn write_escaped(self, text: &mut String) {
         let mut first = true;
         for label in self.labels() {
             if !first {

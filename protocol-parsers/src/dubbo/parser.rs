@@ -2,6 +2,7 @@
 
 use super::body;
 use super::wire::{HEADER, Header, MAGIC, may_become_header};
+use crate::fields::Text;
 use crate::{
     Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Parser, Resync, Side, Status, Step, Then,
 };
@@ -71,7 +72,7 @@ fn request(header: &Header, content: &[u8], message: &mut MessageWriter<'_>) -> 
         message.status(Status::Ok);
     }
     if let Some(name) = body::unusual(header) {
-        message.attribute("rpc.dubbo.serialization", name.as_bytes());
+        message.attribute_text("rpc.dubbo.serialization", Text::Valid(name));
     }
     body::request(header, content, message)
 }

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use memchr::memmem;
 
-use super::wire::{self, RequestLine, Start, StatusLine};
+use super::names::{self, WANTED_OF_REQUEST, WANTED_OF_RESPONSE};
+use super::wire::{self, LineFeeds, RequestLine, Start, StatusLine};
+use crate::ascii::is;
 use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{
@@ -19,7 +21,7 @@ const HEAD: u64 = 1;
 const CONNECT: u64 = 2;
 
 /// So much of a head is looked through at once for whether it is UTF-8.
-const HEAD_AT_ONCE: usize = 2048;
+const HEAD_AT_ONCE: usize = 512;
 /// After a loss, a start line that is not complete is waited for up to this length.
 const LONGEST_START: usize = 4096;
 
@@ -106,7 +108,7 @@ impl Parser for Http1Parser {
                     // RFC 7540, 3.2: the answer to the upgraded request comes on stream 1.
                     message.response(Key::Id(1));
                     message.field(Field::RequestId, b"1");
-                    fields.iter().for_each(|(field, text)| message.field(*field, text.as_bytes()));
+                    fields.iter().for_each(|(field, text)| message.text(*field, Text::Valid(text)));
                     message.attribute("upgraded_from", b"http1");
                 }
                 Ok(Step::Switch { used: 0, to })
@@ -185,8 +187,9 @@ impl Http1Parser {
     }
 
     fn request(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Head, ParseError> {
-        let Some(start) = start_line(input)? else { return Ok(Head::Cut) };
-        let (first, rest) = input.bytes.split_at_checked(start).unwrap_or_default();
+        let mut ends = LineFeeds::new(input.bytes);
+        let Some(end) = ends.next() else { return without_end(input) };
+        let first = input.bytes.get(..end).unwrap_or_default();
         let Some(line) = RequestLine::parse(first.trim_ascii_end()) else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
@@ -197,13 +200,13 @@ impl Http1Parser {
                 _ => return Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
             }
         }
-        // Looking through the head once is cheaper than through each of its parts.
-        let whole = core::str::from_utf8(input.bytes.get(..HEAD_AT_ONCE).unwrap_or(input.bytes)).ok();
+        let whole = beginning(input.bytes);
         message.request(Key::Order);
         message.text(Field::RequestType, Text::within(whole, line.method));
         let path = line.path();
         if !path.is_empty() {
-            url::write(message, Field::Resource, Text::within(whole, path));
+            let path = Text::within(whole, path);
+            url::write(message, Field::Resource, path);
             let prefixes = &message.options.endpoint_prefixes;
             message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
         }
@@ -215,21 +218,24 @@ impl Http1Parser {
             b"CONNECT" => CONNECT,
             _ => 0,
         });
-        let Some((framing, length)) = headers(rest, whole, message, true) else { return Ok(Head::Cut) };
-        show(message, Part::Request(Key::Order), rest);
+        let Some((framing, used)) = headers(input.bytes, end + 1, ends, whole, message, true) else {
+            return Ok(Head::Cut);
+        };
+        show(message, Part::Request(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
         if !message.options.trace_headers.is_empty() {
-            for (name, value) in wire::Headers::new(rest) {
+            for (name, value) in wire::Headers::new(input.bytes.get(end + 1..).unwrap_or_default()) {
                 if let Some(own) = Header::own(name, message.options) {
                     trace_context::write(message, own, value);
                 }
             }
         }
-        Ok(Head::Whole(start + length, self.body(Side::Client, framing, Body::None)))
+        Ok(Head::Whole(used, self.body(Side::Client, framing, Body::None)))
     }
 
     fn response(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Head, ParseError> {
-        let Some(start) = start_line(input)? else { return Ok(Head::Cut) };
-        let (first, rest) = input.bytes.split_at_checked(start).unwrap_or_default();
+        let mut ends = LineFeeds::new(input.bytes);
+        let Some(end) = ends.next() else { return without_end(input) };
+        let first = input.bytes.get(..end).unwrap_or_default();
         let Some(line) = StatusLine::parse(first) else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
@@ -240,9 +246,10 @@ impl Http1Parser {
             500.. => Status::ServerError,
             _ => Status::Ok,
         });
-        let Some((framing, length)) = headers(rest, None, message, false) else { return Ok(Head::Cut) };
-        show(message, Part::Response(Key::Order), rest);
-        let used = start + length;
+        let Some((framing, used)) = headers(input.bytes, end + 1, ends, None, message, false) else {
+            return Ok(Head::Cut);
+        };
+        show(message, Part::Response(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
         if line.status < 200 && line.status != 101 {
             return Ok(Head::Interim(used));
         }
@@ -288,9 +295,14 @@ impl Http1Parser {
             self.lane(from).phase = Phase::Start;
             return Step::Part { used: end as u64, of: part(from), last: true };
         }
-        // The end may begin in the last three bytes.
-        match input.bytes.len().saturating_sub(if input.more() { 3 } else { 0 }) {
-            0 => Step::NeedMore { at_least: 4 },
+        // The empty line may have begun.
+        let begun = match input.bytes {
+            [.., b'\n'] => 1,
+            [.., b'\n', b'\r'] => 2,
+            _ => 0,
+        };
+        match input.bytes.len() - if input.more() { begun } else { 0 } {
+            0 => Step::NeedMore { at_least: input.bytes.len() + 1 },
             used => Step::Part { used: used as u64, of: part(from), last: false },
         }
     }
@@ -342,36 +354,45 @@ fn part(from: Side) -> Part {
     }
 }
 
-/// The length of the start line with its end; `None` when it is not complete.
-fn start_line(input: Input<'_>) -> Result<Option<usize>, ParseError> {
-    match memchr::memchr(b'\n', input.bytes) {
-        None if wire::recognise(input.bytes) == Start::Neither => Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
-        None if !input.more() => Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())),
-        end => Ok(end.map(|end| end + 1)),
+/// Bytes with no end of a line.
+#[cold]
+fn without_end(input: Input<'_>) -> Result<Head, ParseError> {
+    if wire::recognise(input.bytes) == Start::Neither {
+        return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
+    }
+    if input.more() { Ok(Head::Cut) } else { Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())) }
+}
+
+/// As much of a head as is UTF-8: looking through it once is cheaper than through each of its parts.
+fn beginning(bytes: &[u8]) -> Option<&str> {
+    let bytes = bytes.get(..HEAD_AT_ONCE).unwrap_or(bytes);
+    match core::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        // A body that is no text may follow.
+        Err(error) => bytes.get(..error.valid_up_to()).and_then(|valid| core::str::from_utf8(valid).ok()),
     }
 }
 
-/// Takes down the header lines that matter. Returns what they say about the body, and the length of all lines with the empty one; `None`
-/// when that is not there.
+/// Takes down the header lines that matter, from `start` on. Returns what they say about the body, and where the head ends with its empty
+/// line; `None` when that is not there.
 fn headers(
-    lines: &[u8],
+    bytes: &[u8],
+    mut start: usize,
+    ends: LineFeeds<'_>,
     whole: Option<&str>,
     message: &mut MessageWriter<'_>,
     request: bool,
 ) -> Option<(Framing, usize)> {
     let mut framing = Framing::default();
-    let wanted = if request { WANTED_OF_REQUEST } else { WANTED_OF_RESPONSE };
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', lines) {
-        let line = lines.get(start..end)?;
+    let wanted = if request { &WANTED_OF_REQUEST } else { &WANTED_OF_RESPONSE };
+    for end in ends {
+        let line = bytes.get(start..end)?;
         start = end + 1;
-        match line.first() {
-            None => return Some((framing, start)),
-            Some(b'\r') if line.len() == 1 => return Some((framing, start)),
-            Some(first) => {
-                let letter = (first | 0x20).wrapping_sub(b'a');
-                if letter < 26 && wanted & 1 << letter != 0 {
-                    header(line, lines.get(start..)?, whole, message, request, &mut framing);
+        match line {
+            [] | [b'\r'] => return Some((framing, start)),
+            line => {
+                if let Some(length) = names::length(line, wanted) {
+                    header(line, length, bytes.get(start..)?, whole, message, request, &mut framing);
                 }
             }
         }
@@ -379,68 +400,44 @@ fn headers(
     None
 }
 
-/// First letters of the names that matter: most lines are told apart by them.
-const WANTED_OF_REQUEST: u32 = letters(b"bchstux");
-const WANTED_OF_RESPONSE: u32 = letters(b"ctu");
-
-const fn letters(names: &[u8]) -> u32 {
-    let (mut bits, mut position) = (0, 0);
-    while position < names.len() {
-        bits |= 1 << (names[position] - b'a');
-        position += 1;
-    }
-    bits
-}
-
-/// Takes down a header line that may matter.
+/// Takes down a header line whose name has this length.
 fn header(
     line: &[u8],
+    length: usize,
     behind: &[u8],
     whole: Option<&str>,
     message: &mut MessageWriter<'_>,
     request: bool,
     framing: &mut Framing,
 ) {
-    let ends = |length: &usize| line.get(*length) == Some(&b':');
-    // Rising: a colon behind the first one belongs to the value.
-    let lengths: &[usize] = match line.first().map_or(0, |byte| byte | 0x20) {
-        b'b' => &[2],
-        b'c' => &[14],
-        b'h' => &[4],
-        b's' => &[3],
-        b't' => &[10, 11, 17],
-        b'u' => &[7, 10, 13],
-        _ => &[11, 12, 15, 17],
-    };
-    let Some(length) = lengths.iter().copied().find(ends) else { return };
     let (name, rest) = line.split_at_checked(length).unwrap_or_default();
     if matches!(behind.first(), Some(b' ' | b'\t')) {
-        return folded(line, behind, message, request, framing);
+        return folded(line, length, behind, message, request, framing);
     }
     let value = rest.get(1..).unwrap_or_default().trim_ascii();
     match length {
-        14 if name.eq_ignore_ascii_case(b"content-length") => {
+        14 if is(name, b"content-length") => {
             // A list of equal lengths is one length (RFC 9110, 8.6).
             let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
         }
-        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+        17 if is(name, b"transfer-encoding") => {
             let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             framing.chunked = last.eq_ignore_ascii_case(b"chunked");
         }
-        7 if name.eq_ignore_ascii_case(b"upgrade") => framing.upgrade = Some(upgrade(value)),
+        7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
         _ if !request => {}
-        4 if name.eq_ignore_ascii_case(b"host") => message.text(Field::Domain, Text::within(whole, value)),
-        10 if name.eq_ignore_ascii_case(b"user-agent") => {
+        4 if is(name, b"host") => message.text(Field::Domain, Text::within(whole, value)),
+        10 if is(name, b"user-agent") => {
             message.attribute_text("user_agent.original", Text::within(whole, value));
         }
-        15 if name.eq_ignore_ascii_case(b"x-forwarded-for") => {
+        15 if is(name, b"x-forwarded-for") => {
             let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             message.attribute("client.address", client);
         }
         _ => {
             if let Some(header) = Header::named(name) {
-                trace_context::write(message, header, value);
+                trace_context::write_text(message, header, Text::within(whole, value));
             }
         }
     }
@@ -455,14 +452,21 @@ fn show(message: &mut MessageWriter<'_>, part: Part, lines: &[u8]) {
 
 /// A header that goes on over the next lines (obsolete, RFC 9112, 5.2): they count as one with blanks between.
 #[cold]
-fn folded(line: &[u8], mut behind: &[u8], message: &mut MessageWriter<'_>, request: bool, framing: &mut Framing) {
+fn folded(
+    line: &[u8],
+    length: usize,
+    mut behind: &[u8],
+    message: &mut MessageWriter<'_>,
+    request: bool,
+    framing: &mut Framing,
+) {
     let mut joined = line.to_vec();
     while let (Some(b' ' | b'\t'), Some((next, rest))) = (behind.first(), wire::split_line(behind)) {
         joined.push(b' ');
         joined.extend_from_slice(next.trim_ascii());
         behind = rest;
     }
-    header(&joined, &[], None, message, request, framing);
+    header(&joined, length, &[], None, message, request, framing);
 }
 
 /// What an upgrade leads to.

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::{ParseError, ParseErrorKind};
+use crate::{ParseError, ParseErrorKind, ascii};
 
 /// A request line longer than this is none.
 const LONGEST_LINE: usize = 64 << 10;
@@ -80,12 +80,65 @@ pub fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn head_length(bytes: &[u8], from: usize) -> Option<usize> {
     let mut position = from;
     loop {
-        let line = position + memchr(b'\n', bytes.get(position..)?)?;
+        let line = position + ascii::line_feed(bytes.get(position..)?)?;
         match bytes.get(line + 1..)? {
             [b'\n', ..] => return Some(line + 2),
             [b'\r', b'\n', ..] => return Some(line + 3),
             _ => position = line + 1,
         }
+    }
+}
+
+/// Positions of the line feeds. The lines of a head are so short that starting `memchr` for each of them costs more than looking
+/// through all of them 64 bytes at a time.
+#[derive(Clone, Debug)]
+pub(super) struct LineFeeds<'a> {
+    blocks: core::slice::Iter<'a, [u8; 64]>,
+    /// What is left behind the blocks.
+    rest: &'a [u8],
+    /// Position behind the block looked at.
+    position: usize,
+    /// One bit for each of its line feeds that was not told yet.
+    found: u64,
+}
+
+impl<'a> LineFeeds<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let (blocks, rest) = bytes.as_chunks();
+        Self { blocks: blocks.iter(), rest, position: 0, found: 0 }
+    }
+}
+
+impl LineFeeds<'_> {
+    /// Goes on to the next block with a line feed.
+    fn look_on(&mut self) {
+        while self.found == 0 {
+            self.found = match self.blocks.next() {
+                Some(block) => ascii::places(block, b'\n'),
+                None if self.rest.is_empty() => return,
+                None => {
+                    let rest = core::mem::take(&mut self.rest);
+                    let mut block = [0; 64];
+                    block.get_mut(..rest.len()).unwrap_or_default().copy_from_slice(rest);
+                    ascii::places(&block, b'\n')
+                }
+            };
+            self.position += 64;
+        }
+    }
+}
+
+impl Iterator for LineFeeds<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.found == 0 {
+            self.look_on();
+        }
+        let place = self.found.trailing_zeros() as usize;
+        self.found = self.found.checked_sub(1)? & self.found;
+        Some(self.position - 64 + place)
     }
 }
 
@@ -104,12 +157,19 @@ impl<'a> RequestLine<'a> {
     /// Reads a line without its end. What stands behind a blank in the target is no part of it.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let end = memchr(b' ', line).unwrap_or(line.len());
-        let (method, rest) = (line.get(..end)?, line.get(end..)?);
-        if method.is_empty() || method.len() > 24 || !method.iter().all(|byte| is_token(*byte)) {
+        let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+        let (method, rest) = line.split_at_checked(end)?;
+        if method.is_empty() || method.len() > 24 || !matches!(rest.first(), None | Some(b' ')) {
             return None;
         }
-        let versioned = rest.len().checked_sub(9).and_then(|at| rest.get(at..)).is_some_and(is_version);
+        let version = rest.len().checked_sub(9).filter(|at| rest.get(*at..).is_some_and(is_version));
+        let versioned = version.is_some();
+        // Almost always this is all.
+        if let Some(target @ [_, ..]) = version.and_then(|end| rest.get(1..end))
+            && is_all_visible(target)
+        {
+            return Some(Self { method, target, versioned });
+        }
         let rest = rest.trim_ascii();
         let words = memchr(b' ', rest).and_then(|end| Some((rest.get(..end)?, rest.get(end..)?.trim_ascii_start())));
         let target = match words {
@@ -119,8 +179,7 @@ impl<'a> RequestLine<'a> {
             None if rest.starts_with(b"HTTP/") => b"",
             None => rest,
         };
-        // Without an early end the check becomes one of many bytes at a time.
-        let visible = target.iter().fold(true, |all, byte| all & is_visible(*byte));
+        let visible = is_all_visible(target);
         let regular = versioned && !target.is_empty();
         let known = matches!(target, [] | [b'/', ..]) && !has_lower(method);
         (visible && (regular || known)).then_some(Self { method, target, versioned: regular })
@@ -146,6 +205,9 @@ impl<'a> RequestLine<'a> {
     }
 
     fn split_absolute(&self) -> Option<(&'a [u8], &'a [u8])> {
+        if self.target.starts_with(b"/") {
+            return None;
+        }
         let scheme = self.target.iter().take(12).position(|byte| *byte == b':')?;
         let rest = self.target.get(scheme + 1..)?.strip_prefix(b"//")?;
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
@@ -260,9 +322,25 @@ pub fn chunk_size(bytes: &[u8]) -> Result<Option<(u64, usize)>, ParseError> {
 }
 
 /// Characters of a method or header name (RFC 9110, 5.6.2).
+static TOKENS: [bool; 256] = {
+    let mut tokens = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let ascii = byte as u8;
+        tokens[byte] = ascii.is_ascii_alphanumeric()
+            || matches!(ascii, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    tokens
+};
+
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+    TOKENS[usize::from(byte)]
+}
+
+fn is_all_visible(bytes: &[u8]) -> bool {
+    // Without an early end the check becomes one of many bytes at a time.
+    bytes.iter().fold(true, |all, byte| all & is_visible(*byte))
 }
 
 fn is_visible(byte: u8) -> bool {
@@ -308,6 +386,7 @@ mod tests {
         let path = |line: &'static [u8]| RequestLine::parse(line).map(|line| (line.path(), line.authority()));
         assert_eq!(path(b"GET /a?b=c HTTP/1.1"), Some((&b"/a?b=c"[..], None)));
         assert_eq!(path(b"GET http://u:p@h:1/a HTTP/1.1"), Some((&b"/a"[..], Some(&b"h:1"[..]))));
+        assert_eq!(path(b"GET /to/http://h/a HTTP/1.1"), Some((&b"/to/http://h/a"[..], None)));
         assert_eq!(path(b"GET http://h HTTP/1.0"), Some((&b"/"[..], Some(&b"h"[..]))));
         assert_eq!(path(b"OPTIONS * HTTP/1.1"), Some((&b"*"[..], None)));
         assert_eq!(path(b"GET /a b HTTP/1.1"), Some((&b"/a"[..], None)));
@@ -321,6 +400,20 @@ mod tests {
         let found: Vec<_> = Headers::new(bytes).collect();
         assert_eq!(found, [(&b"A"[..], &b"1"[..]), (b"B", b"2\n folded\r\n c"), (b"D", b"4")]);
         assert_eq!(head_length(bytes, 0), Some(bytes.len() - b"E: no header\r\n".len()));
+    }
+
+    #[test]
+    fn line_feeds_wherever_they_stand() {
+        let mut bytes = Vec::from([0; 150]);
+        for first in 0..bytes.len() {
+            for second in (first..bytes.len()).step_by(7) {
+                bytes.fill(if second % 2 == 0 { b'\x8a' } else { b'\x0b' });
+                (bytes[first], bytes[second]) = (b'\n', b'\n');
+                let mut places = Vec::from([first, second]);
+                places.dedup();
+                assert_eq!(LineFeeds::new(&bytes).collect::<Vec<_>>(), places);
+            }
+        }
     }
 
     #[test]

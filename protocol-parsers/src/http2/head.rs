@@ -136,9 +136,10 @@ impl<'m, 'w> Head<'m, 'w> {
             Name::Path => {
                 self.pseudo = true;
                 if !self.message.has(Field::Resource) {
-                    url::write(self.message, Field::Resource, Text::Bytes(value));
+                    let path = core::str::from_utf8(value).map_or(Text::Bytes(value), Text::Valid);
+                    url::write(self.message, Field::Resource, path);
                     let prefixes = &self.message.options.endpoint_prefixes;
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, value, prefixes));
+                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
                 }
             }
             Name::Scheme => self.pseudo = true,

@@ -9,7 +9,8 @@ use super::api::Api;
 use super::errors;
 use super::shape::{Number, Text};
 use super::walk::Sink;
-use crate::fields::push_escaped;
+use crate::fields::Text::Valid;
+use crate::fields::{push_escaped, push_number};
 use crate::trace_context::{self, Header};
 use crate::{Field, MessageWriter, Status};
 
@@ -109,14 +110,14 @@ impl Findings {
         message.field_with(Field::StatusCode, |text| push_number(text, self.told.error.into()));
         let meaning = errors::error(self.told.error);
         if let Some((name, _)) = meaning {
-            message.field(Field::Exception, name.as_bytes());
+            message.text(Field::Exception, Valid(name));
         }
         message.status(meaning.map_or(Status::ServerError, |(_, status)| status));
     }
 
     fn write_topics(&self, message: &mut MessageWriter<'_>) {
         if !self.ends.is_empty() {
-            message.field(Field::Resource, self.topics.as_bytes());
+            message.text(Field::Resource, Valid(&self.topics));
         }
         if self.told.cut {
             message.mark_cut(Field::Resource);
@@ -327,12 +328,6 @@ impl Sink for Collector<'_, '_> {
             self.findings.told.traced |= self.message.has(Field::TraceId);
         }
     }
-}
-
-fn push_number(text: &mut String, number: i64) {
-    use core::fmt::Write as _;
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{number}");
 }
 
 /// An id as Kafka's own tools print it: Base64 for URLs, without padding.

@@ -8,6 +8,7 @@ use super::findings::{Collector, Findings, Names};
 use super::shape::Shape;
 use super::walk::{Stop, Walk};
 use super::wire::{Cursor, Fault, RequestHeader, ResponseHeader, SIZE};
+use crate::fields::{Text, push_number};
 use crate::{
     Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
 };
@@ -122,7 +123,7 @@ impl KafkaParser {
         let key = key_of(header.correlation);
         message.request(key);
         message.context(u64::from(header.key) | u64::from(header.version) << KEY_BITS);
-        message.field(Field::RequestType, api.name.as_bytes());
+        message.text(Field::RequestType, Text::Valid(api.name));
         if let Some(client) = header.client.filter(|client| !client.is_empty()) {
             message.field(Field::Domain, client);
         }
@@ -347,12 +348,5 @@ fn key_of(correlation: i32) -> Key {
 }
 
 fn write_id(message: &mut MessageWriter<'_>, correlation: i32) {
-    match u64::try_from(correlation) {
-        Ok(number) => message.field_number(Field::RequestId, number),
-        Err(_) => message.field_with(Field::RequestId, |text| {
-            use core::fmt::Write as _;
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{correlation}");
-        }),
-    }
+    message.field_with(Field::RequestId, |text| push_number(text, i64::from(correlation)));
 }

@@ -96,12 +96,14 @@ impl Walk {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         let mut cursor = Cursor(bytes.get(..most).unwrap_or(bytes));
         let stop = loop {
-            let passed = usize::try_from(self.pass).unwrap_or(usize::MAX).min(cursor.0.len());
-            if self.take(&mut cursor, passed) {
-                self.pass -= passed as u64;
-            }
             if self.pass > 0 {
-                break if self.wants_more() { Stop::Pass(self.pass) } else { Stop::End };
+                let passed = usize::try_from(self.pass).unwrap_or(usize::MAX).min(cursor.0.len());
+                if self.take(&mut cursor, passed) {
+                    self.pass -= passed as u64;
+                }
+                if self.pass > 0 {
+                    break if self.wants_more() { Stop::Pass(self.pass) } else { Stop::End };
+                }
             }
             let before = cursor;
             match self.step(&mut cursor, sink) {

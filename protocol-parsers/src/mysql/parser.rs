@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 
 use super::answer::{Answer, Expect};
 use super::wire::{self, EOF, ERR, Failure, HEADER, LONGEST, Login, MORE_DATA, OK, Packet, Start, capability};
+use crate::fields::Text;
 use crate::sql::{self, Dialect};
 use crate::{
     Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
@@ -164,9 +165,9 @@ impl MySqlParser {
             _ => message.request(Key::Order),
         }
         message.context(u64::from(command));
-        message.field(Field::RequestType, name.as_bytes());
+        message.text(Field::RequestType, Text::Valid(name));
         if let Some(schema) = &self.schema {
-            message.field(Field::Domain, schema.as_bytes());
+            message.text(Field::Domain, Text::Valid(schema));
         }
         let cut = !packet.is_whole();
         if cut && then == Then::Gap {
@@ -195,7 +196,7 @@ impl MySqlParser {
             23..=26 | 28 | 0xfa => self.statement(command, rest, message),
             _ => {}
         }
-        message.field(Field::Endpoint, name.as_bytes());
+        message.text(Field::Endpoint, Text::Valid(name));
     }
 
     /// A command about a prepared statement.
@@ -203,7 +204,7 @@ impl MySqlParser {
         let Some(id) = rest.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return };
         match self.statements.get(&id) {
             Some(text) => {
-                message.field(Field::Resource, text.as_bytes());
+                message.text(Field::Resource, Text::Valid(text));
                 message.field_with(Field::Endpoint, |endpoint| sql::summary(endpoint, text.as_bytes(), Dialect::MySql));
             }
             None => {

@@ -7,6 +7,7 @@ use super::backend::Backend;
 use super::recognise::{self, Start};
 use super::statements::{Bound, Statements};
 use super::wire::{Cursor, HEADER, Message, Opening, parameters};
+use crate::fields::Text;
 use crate::sql::{self, Dialect};
 use crate::{
     Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Resync, Side, Status, Step, Then,
@@ -296,7 +297,7 @@ impl PostgreSqlParser {
 
     fn domain(&self, message: &mut MessageWriter<'_>) {
         if let Some(database) = &self.database {
-            message.field(Field::Domain, database.as_bytes());
+            message.text(Field::Domain, Text::Valid(database));
         }
     }
 
@@ -379,7 +380,7 @@ impl PostgreSqlParser {
         self.request(Kind::Execute, 0, request, input.then, message);
         match self.statements.bound(portal) {
             Some(Bound::Known(text)) => {
-                message.field(Field::Resource, text.sql.as_bytes());
+                message.text(Field::Resource, Text::Valid(&text.sql));
                 if text.cut {
                     message.mark_cut(Field::Resource);
                 }
@@ -392,7 +393,7 @@ impl PostgreSqlParser {
                     .iter()
                     .flat_map(|trace| &trace.ids)
                 {
-                    id.iter().for_each(|id| message.field(*field, id.as_bytes()));
+                    id.iter().for_each(|id| message.text(*field, Text::Valid(id)));
                 }
             }
             Some(Bound::Unknown(statement)) => {
@@ -411,8 +412,8 @@ impl PostgreSqlParser {
 
 /// Names what is asked for; it is its own endpoint where there is no statement.
 fn name(message: &mut MessageWriter<'_>, name: &str) {
-    message.field(Field::RequestType, name.as_bytes());
-    message.field(Field::Endpoint, name.as_bytes());
+    message.text(Field::RequestType, Text::Valid(name));
+    message.text(Field::Endpoint, Text::Valid(name));
 }
 
 fn is_copy(endpoint: Option<&str>) -> bool {

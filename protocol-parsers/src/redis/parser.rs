@@ -162,7 +162,8 @@ impl RedisParser {
             lane.scan = Some(scan);
             return Ok(need_more(input, &scan, progress));
         }
-        let Some(name) = wire::strings(input.bytes).next() else {
+        let mut strings = wire::strings(input.bytes);
+        let Some(name) = strings.next() else {
             // An empty array is no command.
             return match progress {
                 Progress::Done => Ok(Step::Skip { used: scan.position as u64 }),
@@ -176,7 +177,6 @@ impl RedisParser {
             Ok(Some((Line::Many(count), _))) => count,
             _ => 1,
         };
-        let mut strings = wire::strings(input.bytes).skip(1);
         let (first, second) = (strings.next(), strings.next());
         self.write(name, [first, second], count - 1, message);
         let count = usize::try_from(count).unwrap_or(usize::MAX);

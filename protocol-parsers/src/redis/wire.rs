@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::{ParseError, ParseErrorKind};
+use crate::{ParseError, ParseErrorKind, ascii};
 
 /// Elements of one value that are believed.
 const MOST_ELEMENTS: u64 = 1 << 32;
@@ -37,10 +37,17 @@ impl<'a> Line<'a> {
     /// When it begins with no type of RESP, or no number follows where one must.
     pub fn parse(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, ParseError> {
         let Some((kind, rest)) = bytes.split_first() else { return Ok(None) };
+        // Almost every line is one of these with a few digits.
+        if matches!(kind, b'$' | b'*')
+            && let Some((number, digits)) = short_number(rest)
+        {
+            let line = if *kind == b'$' { Self::Bulk(number) } else { Self::Many(number) };
+            return Ok(Some((line, digits + 3)));
+        }
         if !b"+-:_#,($=!*~%>|".contains(kind) {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         }
-        let Some(end) = memchr(b'\n', rest) else { return Ok(None) };
+        let Some(end) = ascii::line_feed(rest) else { return Ok(None) };
         let line = rest.get(..end).unwrap_or_default();
         let Some(line) = line.strip_suffix(b"\r") else {
             return Err(ParseError::at(ParseErrorKind::Character, end));
@@ -62,6 +69,20 @@ impl<'a> Line<'a> {
         };
         Ok(Some((parsed, end + 2)))
     }
+}
+
+/// A number of at most eight digits with the end of its line, and how many digits it has.
+fn short_number(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut number = 0;
+    for (position, byte) in bytes.iter().take(9).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let ends = position > 0 && *byte == b'\r' && bytes.get(position + 1) == Some(&b'\n');
+            return ends.then_some((number, position));
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    None
 }
 
 /// A length; `None` for the -1 of a null.

@@ -54,8 +54,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn take_while(&mut self, test: impl Fn(u8) -> bool) -> &'a [u8] {
-        let length = self.rest().iter().take_while(|byte| test(**byte)).count();
-        self.take(length)
+        let rest = self.rest();
+        self.take(rest.iter().position(|byte| !test(*byte)).unwrap_or(rest.len()))
     }
 
     /// Passes a string that began with `quote`, which was taken.
@@ -100,22 +100,21 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> Token<'a> {
         let word = self.take_while(is_part_of_word);
-        let quote = self.rest().first().copied();
+        if self.sql.get(self.position) == Some(&b'\'') { self.before_quote(word) } else { Token::Word(word) }
+    }
+
+    /// Bits, hexadecimal digits, national characters, escapes: the prefix belongs to the string. Behind any other word a string begins.
+    #[cold]
+    fn before_quote(&mut self, word: &'a [u8]) -> Token<'a> {
         let postgres = self.dialect == Dialect::PostgreSql;
-        match (word, quote) {
-            // Bits, hexadecimal digits, national characters, escapes: the prefix belongs to the string.
-            ([b'x' | b'X' | b'b' | b'B' | b'n' | b'N'], Some(b'\'')) => {
-                self.take(1);
-                self.string(b'\'', !postgres);
-                Token::Literal
-            }
-            ([b'e' | b'E'], Some(b'\'')) if postgres => {
-                self.take(1);
-                self.string(b'\'', true);
-                Token::Literal
-            }
-            _ => Token::Word(word),
-        }
+        let backslash = match word {
+            [b'x' | b'X' | b'b' | b'B' | b'n' | b'N'] => !postgres,
+            [b'e' | b'E'] if postgres => true,
+            _ => return Token::Word(word),
+        };
+        self.take(1);
+        self.string(b'\'', backslash);
+        Token::Literal
     }
 
     fn number(&mut self) -> Token<'a> {
@@ -165,50 +164,60 @@ impl<'a> Iterator for Lexer<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         let rest = self.rest();
+        let (byte, next) = (*rest.first()?, rest.get(1));
         let mysql = self.dialect == Dialect::MySql;
-        Some(match rest {
-            [] => return None,
+        Some(match byte {
             // Most of a statement is words and what stands between them.
-            [byte, ..] if is_word(*byte) => self.word(),
-            [b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c', ..] => {
-                self.take_while(|byte| byte.is_ascii_whitespace() || byte == b'\x0b');
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => self.word(),
+            b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c' => {
+                self.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c'));
                 Token::Blank
             }
-            [b'/', b'*', ..] => {
+            b'/' if next == Some(&b'*') => {
                 self.take(2);
                 Token::Comment(self.comment())
             }
-            [b'-', b'-', after, ..] if mysql && !after.is_ascii_whitespace() => Token::Symbol(self.take(1)[0]),
-            [b'-', b'-', ..] => Token::Comment(self.line()),
-            [b'#', ..] if mysql => Token::Comment(self.line()),
-            [b'\'', ..] => {
+            b'-' if next == Some(&b'-') => match rest.get(2) {
+                Some(after) if mysql && !after.is_ascii_whitespace() => self.symbol(byte),
+                _ => Token::Comment(self.line()),
+            },
+            b'#' if mysql => Token::Comment(self.line()),
+            b'\'' => {
                 self.take(1);
                 self.string(b'\'', mysql);
                 Token::Literal
             }
-            [b'"', ..] if mysql => {
+            b'"' if mysql => {
                 self.take(1);
                 self.string(b'"', true);
                 Token::Literal
             }
-            [quote @ (b'"' | b'`'), ..] => {
+            b'"' | b'`' => {
                 let start = self.position;
                 self.take(1);
-                self.string(*quote, false);
+                self.string(byte, false);
                 Token::Quoted(self.sql.get(start..self.position).unwrap_or_default())
             }
-            [b'$', ..] => self.dollar(),
-            [b'?', ..] => Token::Parameter(self.take(1)),
-            [b'0'..=b'9', ..] | [b'.', b'0'..=b'9', ..] => self.number(),
-            [byte, ..] => {
-                self.take(1);
-                Token::Symbol(*byte)
-            }
+            b'$' => self.dollar(),
+            b'?' => Token::Parameter(self.take(1)),
+            b'0'..=b'9' => self.number(),
+            b'.' if next.is_some_and(u8::is_ascii_digit) => self.number(),
+            _ => self.symbol(byte),
         })
     }
 }
 
 impl<'a> Lexer<'a> {
+    /// Where the next token begins.
+    pub(super) const fn position(&self) -> usize {
+        self.position
+    }
+
+    fn symbol(&mut self, byte: u8) -> Token<'a> {
+        self.position += 1;
+        Token::Symbol(byte)
+    }
+
     fn line(&mut self) -> &'a [u8] {
         let rest = self.rest();
         self.take(memchr(b'\n', rest).unwrap_or(rest.len()))
@@ -233,7 +242,7 @@ static PARTS_OF_WORDS: [bool; 256] = {
 };
 
 fn is_part_of_word(byte: u8) -> bool {
-    PARTS_OF_WORDS.get(usize::from(byte)).is_some_and(|part| *part)
+    PARTS_OF_WORDS[usize::from(byte)]
 }
 
 #[cfg(test)]

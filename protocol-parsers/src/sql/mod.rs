@@ -13,9 +13,12 @@ mod summary;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{Field, MessageWriter};
 use lexer::{Lexer, Token};
+use sanitize::Sanitizer;
+use summary::Summary;
 
 pub(crate) use lexer::Dialect;
 
@@ -23,8 +26,9 @@ pub(crate) use lexer::Dialect;
 /// the statement goes on.
 pub(crate) fn write(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect, cut: bool) {
     if message.options().redact {
-        message.field_with(Field::Resource, |text| sanitize::write(text, sql, dialect));
-    } else if memchr::memchr3(b'\n', b'\r', b'\t', sql).is_some() {
+        return write_redacted(message, sql, dialect, cut);
+    }
+    if memchr::memchr3(b'\n', b'\r', b'\t', sql).is_some() {
         // A resource is one line, whatever its statement's shape.
         let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r' | b'\t') { b' ' } else { *byte };
         message.field(Field::Resource, &sql.iter().map(blank).collect::<Vec<_>>());
@@ -34,14 +38,52 @@ pub(crate) fn write(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialec
     if cut {
         message.mark_cut(Field::Resource);
     }
-    message.field_with(Field::Endpoint, |text| summary::write(text, sql, dialect));
-    if memchr::memmem::find(sql, b"/*").is_some() {
+    message.field_with(Field::Endpoint, |text| summary(text, sql, dialect));
+    trace_comments(message, sql, dialect);
+}
+
+/// The same without literals, in one pass.
+fn write_redacted(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect, cut: bool) {
+    // The summary waits until the statement is written: both are parts of one text.
+    let mut endpoint = core::mem::take(message.scratch);
+    endpoint.clear();
+    let valid = core::str::from_utf8(sql).ok();
+    let mut summary = Summary::new(valid, &mut endpoint);
+    let mut comments = false;
+    message.field_with(Field::Resource, |text| {
+        let mut sanitizer = Sanitizer::new(valid.map_or(Text::Bytes(sql), Text::Valid), text);
+        let mut lexer = Lexer::new(sql, dialect);
+        while let Some(token) = lexer.next() {
+            match token {
+                Token::Blank => sanitizer.gap(),
+                Token::Comment(_) => {
+                    comments = true;
+                    sanitizer.gap();
+                }
+                token => {
+                    summary.take(&token);
+                    sanitizer.take(&token, lexer.position());
+                }
+            }
+        }
+        sanitizer.finish();
+    });
+    summary.finish();
+    if cut {
+        message.mark_cut(Field::Resource);
+    }
+    message.text(Field::Endpoint, Text::Valid(&endpoint));
+    *message.scratch = endpoint;
+    if comments {
         trace_comments(message, sql, dialect);
     }
 }
 
 /// `/*key='value',…*/` as sqlcommenter writes it: values are URL-encoded.
 fn trace_comments(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect) {
+    if memchr::memmem::find(sql, b"/*").is_none() {
+        return;
+    }
     for token in Lexer::new(sql, dialect) {
         let Token::Comment(comment) = token else { continue };
         for pair in comment.split(|byte| *byte == b',') {
@@ -58,7 +100,14 @@ fn trace_comments(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect)
 
 /// Appends the operations of a statement with their targets.
 pub(crate) fn summary(text: &mut String, sql: &[u8], dialect: Dialect) {
-    summary::write(text, sql, dialect);
+    let mut summary = Summary::new(core::str::from_utf8(sql).ok(), text);
+    for token in Lexer::new(sql, dialect) {
+        if summary.is_full() {
+            break;
+        }
+        summary.take(&token);
+    }
+    summary.finish();
 }
 
 /// What some text begins with.

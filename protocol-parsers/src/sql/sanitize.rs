@@ -1,54 +1,90 @@
 //! Statements without their literals.
 
 use alloc::string::String;
+use core::ops::Range;
 
-use super::lexer::{Dialect, Lexer, Token};
+use super::lexer::Token;
 use crate::fields::Text;
 
-/// Appends the statement with `?` for every literal, without comments, with single blanks. A list of values behind `IN` becomes one `?`.
-pub(super) fn write(text: &mut String, sql: &[u8], dialect: Dialect) {
-    let start = text.len();
-    let valid = core::str::from_utf8(sql).ok();
-    let mut list = List::No;
-    let mut blank = false;
-    for token in Lexer::new(sql, dialect) {
-        if matches!(token, Token::Blank | Token::Comment(_)) {
-            blank = text.len() > start;
-            continue;
-        }
-        list = list.after(&token);
-        match list {
+/// Appends a statement with `?` for every literal, without comments, with single blanks. A list of values behind `IN` becomes one `?`.
+pub(super) struct Sanitizer<'s, 't> {
+    sql: Text<'s>,
+    text: &'t mut String,
+    /// Length of the text before the statement.
+    start: usize,
+    /// The part of the statement that comes next as it stands. Most of a statement does, and it is copied in few pieces.
+    run: Range<usize>,
+    list: List,
+    blank: bool,
+}
+
+impl<'s, 't> Sanitizer<'s, 't> {
+    pub(super) fn new(sql: Text<'s>, text: &'t mut String) -> Self {
+        let start = text.len();
+        Self { sql, text, start, run: 0..0, list: List::No, blank: false }
+    }
+
+    /// Takes a blank or a comment.
+    pub(super) fn gap(&mut self) {
+        self.blank = self.text.len() > self.start || !self.run.is_empty();
+    }
+
+    /// Takes the token that ends at `end`.
+    pub(super) fn take(&mut self, token: &Token<'_>, end: usize) {
+        let length = match token {
+            Token::Blank | Token::Comment(_) => return self.gap(),
+            Token::Word(bytes) | Token::Quoted(bytes) | Token::Parameter(bytes) => bytes.len(),
+            Token::Literal => 0,
+            Token::Symbol(_) => 1,
+        };
+        self.list = self.list.after(token);
+        match self.list {
             List::Comma => {
                 // Whether it stays is known with what follows.
-                blank = false;
-                continue;
+                self.blank = false;
+                return;
             }
             List::Again => {
-                list = List::Value;
-                blank = false;
-                continue;
+                self.list = List::Value;
+                self.blank = false;
+                return;
             }
             List::Other { comma } => {
                 if comma {
-                    text.push_str(", ");
-                    blank = false;
+                    self.push(", ", end - length);
+                    self.blank = false;
                 }
-                list = List::No;
+                self.list = List::No;
             }
             _ => {}
         }
-        if core::mem::take(&mut blank) {
-            text.push(' ');
+        let blank = core::mem::take(&mut self.blank);
+        if *token == Token::Literal {
+            self.push(if blank { " ?" } else { "?" }, end);
+            return;
         }
-        match token {
-            Token::Literal => text.push('?'),
-            Token::Word(bytes) | Token::Quoted(bytes) | Token::Parameter(bytes) => {
-                Text::within(valid, bytes).push_to(text, usize::MAX);
-            }
-            // Bytes above belong to words.
-            Token::Symbol(byte) => text.push(char::from(byte)),
-            Token::Blank | Token::Comment(_) => {}
+        let start = end - length;
+        let goes_on = match self.sql.bytes().get(self.run.end..start) {
+            Some([]) => !blank,
+            Some(b" ") => blank,
+            _ => false,
+        };
+        if !goes_on {
+            self.push(if blank { " " } else { "" }, start);
         }
+        self.run.end = end;
+    }
+
+    /// Appends the run and what is not copied. The next run begins at `next`.
+    fn push(&mut self, text: &str, next: usize) {
+        self.sql.part(self.run.clone()).push_to(self.text, usize::MAX);
+        self.text.push_str(text);
+        self.run = next..next;
+    }
+
+    /// The statement ends.
+    pub(super) fn finish(mut self) {
+        self.push("", 0);
     }
 }
 
@@ -90,10 +126,16 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::{Dialect, Lexer};
 
     fn sanitized(sql: &str) -> String {
         let mut text = String::new();
-        write(&mut text, sql.as_bytes(), Dialect::MySql);
+        let mut lexer = Lexer::new(sql.as_bytes(), Dialect::MySql);
+        let mut sanitizer = Sanitizer::new(Text::Valid(sql), &mut text);
+        while let Some(token) = lexer.next() {
+            sanitizer.take(&token, lexer.position());
+        }
+        sanitizer.finish();
         text
     }
 
@@ -108,6 +150,7 @@ mod tests {
             ("SELECT 1 WHERE a IN (1, b, 2)", "SELECT ? WHERE a IN (?, b, ?)"),
             ("SELECT 1 WHERE a IN (SELECT 1, 2)", "SELECT ? WHERE a IN (SELECT ?, ?)"),
             ("SELECT 'unfinished", "SELECT ?"),
+            ("1abc  d 'x' 'y'\t, ?", "abc d ? ? , ?"),
             ("SELECT `a b` FROM \u{e4}", "SELECT `a b` FROM \u{e4}"),
             ("", ""),
         ] {

@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 
-use super::lexer::{Dialect, Lexer, Token};
-use crate::fields::push_escaped;
+use super::lexer::Token;
+use crate::fields::Text;
 
 /// A summary is at most this long (OpenTelemetry, `db.query.summary`).
 const LONGEST: usize = 255;
@@ -21,86 +21,115 @@ enum Expect {
 }
 
 /// Appends the operations of a statement with their targets.
-pub(super) fn write(text: &mut String, sql: &[u8], dialect: Dialect) {
-    let start = text.len();
-    let mut expect = Expect::Nothing;
-    let mut name_goes_on = false;
-    let mut first = true;
-    // A definition names what it defines; what stands in its body is another statement's business.
-    let mut definition = false;
-    for token in Lexer::new(sql, dialect) {
-        if text.len() - start > LONGEST {
-            break;
-        }
-        match token {
-            Token::Blank | Token::Comment(_) => continue,
-            Token::Symbol(b'.') if name_goes_on => {
-                text.push('.');
-                continue;
-            }
-            Token::Word(word) if !(name_goes_on && text.ends_with('.')) => {
-                name_goes_on = false;
-                match operation(word) {
-                    Some(Word::Operation(next)) if !definition || first => {
-                        push(text, start, word, true);
-                        definition = next == Expect::Kind;
-                        expect = next;
-                    }
-                    Some(Word::Preposition) if !definition => expect = Expect::Target,
-                    Some(Word::Filler) => {}
-                    None if expect == Expect::Target && word.eq_ignore_ascii_case(b"TABLE") => {}
-                    Some(Word::End) => expect = Expect::Nothing,
-                    _ if expect == Expect::Kind => {
-                        push(text, start, word, true);
-                        expect = Expect::Target;
-                    }
-                    _ if expect == Expect::Target => {
-                        push(text, start, word, false);
-                        name_goes_on = true;
-                        expect = Expect::More;
-                    }
-                    // An operation we do not know stands alone.
-                    _ if first => push(text, start, word, true),
-                    _ => {}
-                }
-            }
-            Token::Word(name) if name_goes_on => {
-                push_escaped(text, name, LONGEST);
-                continue;
-            }
-            Token::Quoted(name) if name_goes_on && text.ends_with('.') => {
-                push_escaped(text, unquoted(name), LONGEST);
-                continue;
-            }
-            Token::Quoted(name) if expect == Expect::Target => {
-                push(text, start, unquoted(name), false);
-                name_goes_on = true;
-                expect = Expect::More;
-            }
-            Token::Symbol(b',') if expect == Expect::More && !definition => {
-                name_goes_on = false;
-                expect = Expect::Target;
-            }
-            Token::Symbol(b'(' | b')') => {
-                name_goes_on = false;
-                expect = Expect::Nothing;
-            }
-            _ => name_goes_on = false,
-        }
-        first = false;
-    }
-    let end = text.floor_char_boundary((start + LONGEST).min(text.len()));
-    text.truncate(end);
+pub(super) struct Summary<'s, 't> {
+    /// The statement, if it is UTF-8.
+    valid: Option<&'s str>,
+    text: &'t mut String,
+    /// Length of the text before the summary.
+    start: usize,
+    expect: Expect,
+    name_goes_on: bool,
+    first: bool,
+    /// A definition names what it defines; what stands in its body is another statement's business.
+    definition: bool,
 }
 
-fn push(text: &mut String, start: usize, word: &[u8], upper: bool) {
-    if text.len() > start {
-        text.push(' ');
+impl<'s, 't> Summary<'s, 't> {
+    pub(super) fn new(valid: Option<&'s str>, text: &'t mut String) -> Self {
+        let start = text.len();
+        Self { valid, text, start, expect: Expect::Nothing, name_goes_on: false, first: true, definition: false }
     }
-    let from = text.len();
-    push_escaped(text, word, LONGEST);
-    if upper {
-        text.get_mut(from..).unwrap_or_default().make_ascii_uppercase();
+
+    /// Whether nothing more has room.
+    pub(super) fn is_full(&self) -> bool {
+        self.text.len() - self.start > LONGEST
+    }
+
+    pub(super) fn take(&mut self, token: &Token<'s>) {
+        if self.is_full() {
+            return;
+        }
+        match *token {
+            Token::Blank | Token::Comment(_) => return,
+            Token::Symbol(b'.') if self.name_goes_on => {
+                self.text.push('.');
+                return;
+            }
+            Token::Word(word) if !(self.name_goes_on && self.text.ends_with('.')) => self.word(word),
+            Token::Word(name) if self.name_goes_on => {
+                self.append(name);
+                return;
+            }
+            Token::Quoted(name) if self.name_goes_on && self.text.ends_with('.') => {
+                self.append(unquoted(name));
+                return;
+            }
+            Token::Quoted(name) if self.expect == Expect::Target => self.target(unquoted(name)),
+            Token::Symbol(b',') if self.expect == Expect::More && !self.definition => {
+                self.name_goes_on = false;
+                self.expect = Expect::Target;
+            }
+            Token::Symbol(b'(' | b')') => {
+                self.name_goes_on = false;
+                self.expect = Expect::Nothing;
+            }
+            _ => self.name_goes_on = false,
+        }
+        self.first = false;
+    }
+
+    fn word(&mut self, word: &'s [u8]) {
+        self.name_goes_on = false;
+        match operation(word) {
+            Some(Word::Operation(next)) if !self.definition || self.first => {
+                self.operation(word);
+                self.definition = next == Expect::Kind;
+                self.expect = next;
+            }
+            Some(Word::Preposition) if !self.definition => self.expect = Expect::Target,
+            Some(Word::Filler) => {}
+            None if self.expect == Expect::Target && word.eq_ignore_ascii_case(b"TABLE") => {}
+            Some(Word::End) => self.expect = Expect::Nothing,
+            _ if self.expect == Expect::Kind => {
+                self.operation(word);
+                self.expect = Expect::Target;
+            }
+            _ if self.expect == Expect::Target => self.target(word),
+            // An operation we do not know stands alone.
+            _ if self.first => self.operation(word),
+            _ => {}
+        }
+    }
+
+    fn operation(&mut self, word: &'s [u8]) {
+        let from = self.push(word);
+        self.text.get_mut(from..).unwrap_or_default().make_ascii_uppercase();
+    }
+
+    fn target(&mut self, name: &'s [u8]) {
+        self.push(name);
+        self.name_goes_on = true;
+        self.expect = Expect::More;
+    }
+
+    /// Appends a word and returns where it begins.
+    fn push(&mut self, word: &'s [u8]) -> usize {
+        if self.text.len() > self.start {
+            self.text.push(' ');
+        }
+        let from = self.text.len();
+        self.append(word);
+        from
+    }
+
+    fn append(&mut self, word: &'s [u8]) {
+        Text::within(self.valid, word).push_to(self.text, LONGEST);
+    }
+
+    /// The statement ends.
+    pub(super) fn finish(self) {
+        let end = self.text.floor_char_boundary((self.start + LONGEST).min(self.text.len()));
+        self.text.truncate(end);
     }
 }
 
@@ -111,6 +140,7 @@ fn unquoted(name: &[u8]) -> &[u8] {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Word {
     /// Belongs to the summary; with what follows it.
     Operation(Expect),
@@ -123,33 +153,60 @@ enum Word {
 }
 
 fn operation(word: &[u8]) -> Option<Word> {
-    let mut upper = [0; 12];
-    let upper = upper.get_mut(..word.len())?;
-    for (to, from) in upper.iter_mut().zip(word) {
-        *to = from.to_ascii_uppercase();
-    }
-    Some(match &*upper {
-        b"SELECT" | b"DELETE" | b"INSERT" | b"REPLACE" | b"MERGE" => Word::Operation(Expect::Nothing),
-        b"UPDATE" | b"TRUNCATE" | b"CALL" | b"EXEC" | b"EXECUTE" | b"COPY" | b"USE" | b"DESCRIBE" => {
-            Word::Operation(Expect::Target)
-        }
-        b"CREATE" | b"ALTER" | b"DROP" => Word::Operation(Expect::Kind),
-        b"FROM" | b"INTO" | b"JOIN" => Word::Preposition,
-        b"LOW_PRIORITY" | b"IGNORE" | b"IF" | b"NOT" | b"EXISTS" | b"OR" | b"TEMPORARY" | b"TEMP" | b"UNIQUE"
-        | b"ONLY" | b"LATERAL" | b"CONCURRENTLY" | b"DELAYED" | b"QUICK" | b"UNLOGGED" => Word::Filler,
-        b"WHERE" | b"SET" | b"VALUES" | b"ON" | b"GROUP" | b"ORDER" | b"LIMIT" | b"HAVING" | b"USING" | b"AS"
-        | b"UNION" | b"STDIN" | b"STDOUT" => Word::End,
+    use Expect::{Kind, Nothing, Target};
+    use Word::{End, Filler, Operation, Preposition};
+    // By the first letter: most words are names, and told apart by it and their length.
+    let known: &[(&[u8], Word)] = match word.first()?.to_ascii_uppercase() {
+        b'A' => &[(b"AS", End), (b"ALTER", Operation(Kind))],
+        b'C' => &[
+            (b"CREATE", Operation(Kind)),
+            (b"CALL", Operation(Target)),
+            (b"COPY", Operation(Target)),
+            (b"CONCURRENTLY", Filler),
+        ],
+        b'D' => &[
+            (b"DELETE", Operation(Nothing)),
+            (b"DROP", Operation(Kind)),
+            (b"DESCRIBE", Operation(Target)),
+            (b"DELAYED", Filler),
+        ],
+        b'E' => &[(b"EXECUTE", Operation(Target)), (b"EXEC", Operation(Target)), (b"EXISTS", Filler)],
+        b'F' => &[(b"FROM", Preposition)],
+        b'G' => &[(b"GROUP", End)],
+        b'H' => &[(b"HAVING", End)],
+        b'I' => &[(b"INSERT", Operation(Nothing)), (b"INTO", Preposition), (b"IF", Filler), (b"IGNORE", Filler)],
+        b'J' => &[(b"JOIN", Preposition)],
+        b'L' => &[(b"LIMIT", End), (b"LATERAL", Filler), (b"LOW_PRIORITY", Filler)],
+        b'M' => &[(b"MERGE", Operation(Nothing))],
+        b'N' => &[(b"NOT", Filler)],
+        b'O' => &[(b"ON", End), (b"ORDER", End), (b"OR", Filler), (b"ONLY", Filler)],
+        b'Q' => &[(b"QUICK", Filler)],
+        b'R' => &[(b"REPLACE", Operation(Nothing))],
+        b'S' => &[(b"SELECT", Operation(Nothing)), (b"SET", End), (b"STDIN", End), (b"STDOUT", End)],
+        b'T' => &[(b"TRUNCATE", Operation(Target)), (b"TEMPORARY", Filler), (b"TEMP", Filler)],
+        b'U' => &[
+            (b"UPDATE", Operation(Target)),
+            (b"USE", Operation(Target)),
+            (b"USING", End),
+            (b"UNION", End),
+            (b"UNIQUE", Filler),
+            (b"UNLOGGED", Filler),
+        ],
+        b'V' => &[(b"VALUES", End)],
+        b'W' => &[(b"WHERE", End)],
         _ => return None,
-    })
+    };
+    known.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::Dialect;
 
     fn summary(sql: &str) -> String {
         let mut text = String::new();
-        write(&mut text, sql.as_bytes(), Dialect::MySql);
+        crate::sql::summary(&mut text, sql.as_bytes(), Dialect::MySql);
         text
     }
 
