@@ -10,12 +10,14 @@ mod parsers;
 
 pub use capture::capture_file;
 pub use packets::packets;
-pub use parsers::{cuts, one_side, pieces};
+pub use parsers::{
+    PARSERS, cuts, dns, dubbo, grpc, http1, http2, kafka, mysql, one_side, parser_seeds, pieces, postgresql, redis,
+};
 
 /// A target: its name, and the function.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target.
+/// Every target but those of the single parsers, which are [`PARSERS`].
 pub const TARGETS: &[Target] =
     &[("one_side", one_side), ("pieces", pieces), ("cuts", cuts), ("capture_file", capture_file), ("packets", packets)];
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol_parsers::{Connection, Dissector, Opening, Options, Side, StreamChunk, Timestamp, Transport};
 
+use crate::Target;
 use crate::conversation::Conversation;
 
 /// What one connection may hold beside the value itself, with what parsers keep of prepared statements and header tables.
@@ -57,6 +58,71 @@ pub fn cuts(data: &[u8]) {
     let Some((number, cuts)) = data.split_first() else { return };
     let conversation = &CONVERSATIONS[usize::from(*number) % CONVERSATIONS.len()];
     assert_eq!(calls(conversation, cuts), conversation.calls, "{} cut at {cuts:?}", conversation.name);
+}
+
+/// One target per parser: bytes that come where a known conversation of its protocol has come so far.
+macro_rules! parsers {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        $($(#[$doc])* pub fn $name(data: &[u8]) {
+            behind(stringify!($name), data);
+        })*
+
+        /// The targets of the parsers, by the name of their protocol.
+        pub const PARSERS: &[Target] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+parsers! {
+    /// Behind a conversation of dns.
+    dns
+    /// Behind a conversation of dubbo.
+    dubbo
+    /// Behind a conversation of grpc.
+    grpc
+    /// Behind a conversation of http1.
+    http1
+    /// Behind a conversation of http2.
+    http2
+    /// Behind a conversation of kafka.
+    kafka
+    /// Behind a conversation of mysql.
+    mysql
+    /// Behind a conversation of postgresql.
+    postgresql
+    /// Behind a conversation of redis.
+    redis
+}
+
+/// A byte that says which conversation of the protocol, one that says behind how many of its pieces, one whose side comes first; the rest
+/// is what both sides say next.
+fn behind(protocol: &str, data: &[u8]) {
+    let (Some([which, pieces, side]), Some(bytes)) = (data.first_chunk(), data.get(3..)) else { return };
+    let known: Vec<_> = of(protocol).collect();
+    let conversation = known[usize::from(*which) % known.len()];
+    let mut run = Run::new(conversation.opening);
+    for piece in conversation.pieces.iter().take(usize::from(*pieces) % (conversation.pieces.len() + 1)) {
+        run.push(piece.side, &piece.bytes, 0, 1);
+    }
+    let side = if side & 1 == 0 { Side::Client } else { Side::Server };
+    run.push(side, bytes, 0, 2);
+    run.push(side.other(), bytes, 0, 3);
+    run.finish();
+}
+
+/// Seeds of a parser's target: every piece of its conversations, where it stands.
+#[must_use]
+pub fn parser_seeds(protocol: &str) -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (which, conversation) in of(protocol).enumerate() {
+        for (number, piece) in conversation.pieces.iter().enumerate() {
+            seeds.push([&[which as u8, number as u8, piece.side as u8], &piece.bytes[..]].concat());
+        }
+    }
+    seeds
+}
+
+fn of(protocol: &str) -> impl Iterator<Item = &'static Conversation> {
+    CONVERSATIONS.iter().filter(move |conversation| conversation.name.split('/').next() == Some(protocol))
 }
 
 /// The conversations that the parsers' own tests have, with their calls.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use fuzz::{Mutator, TARGETS};
+use fuzz::{Mutator, PARSERS, TARGETS, Target, parser_seeds};
 
 /// Mutations per target in every test run, and in a long one.
 const QUICK: u64 = 100_000;
@@ -18,26 +18,35 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).expect("readable")).collect()
 }
 
+/// Runs a target on its seeds and on so many mutations of them.
+fn hold((name, target): &Target, seeds: &[Vec<u8>], mutations: u64) {
+    assert!(!seeds.is_empty(), "{name} has no seeds");
+    seeds.iter().for_each(|seed| target(seed));
+    let mut mutator = Mutator::new(0x9e37_79b9_7f4a_7c15);
+    for number in 0..mutations {
+        let seed = &seeds[number as usize % seeds.len()];
+        let other = &seeds[mutator.number() as usize % seeds.len()];
+        let input = mutator.mutate(seed, other);
+        if let Err(panic) = std::panic::catch_unwind(|| target(&input)) {
+            println!("{name} fails on {}", input.escape_ascii());
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
 #[test]
 fn every_target_holds_on_its_seeds_and_their_mutations() {
     let full = std::env::var("METAFLOW_FULL").is_ok_and(|value| value == "1");
+    let mutations = if full { FULL } else { QUICK };
     std::thread::scope(|scope| {
-        for (name, target) in TARGETS {
-            scope.spawn(move || {
-                let seeds = seeds(name);
-                assert!(!seeds.is_empty(), "{name} has no seeds");
-                seeds.iter().for_each(|seed| target(seed));
-                let mut mutator = Mutator::new(0x9e37_79b9_7f4a_7c15);
-                for number in 0..if full { FULL } else { QUICK } {
-                    let seed = &seeds[number as usize % seeds.len()];
-                    let other = &seeds[mutator.number() as usize % seeds.len()];
-                    let input = mutator.mutate(seed, other);
-                    if let Err(panic) = std::panic::catch_unwind(|| target(&input)) {
-                        println!("{name} fails on {}", input.escape_ascii());
-                        std::panic::resume_unwind(panic);
-                    }
-                }
-            });
+        for target in TARGETS {
+            scope.spawn(move || hold(target, &seeds(target.0), mutations));
         }
+        // One after the other: together they are as much work as two of the others.
+        scope.spawn(move || {
+            for target in PARSERS {
+                hold(target, &parser_seeds(target.0), mutations / 5);
+            }
+        });
     });
 }

@@ -11,7 +11,9 @@ use crate::call::{Finished, Record};
 use crate::connection::State;
 use crate::detection::{self, Detection, Search};
 use crate::reading::Piece;
-use crate::{Call, Connection, Next, Options, ProtocolSpec, Side, Stats, StreamChunk, Timestamp, Verdict, protocol};
+use crate::{
+    Call, Connection, Next, Options, ProtocolSpec, Side, Stats, StreamChunk, Tap, Timestamp, Verdict, protocol,
+};
 
 /// Records and buffers kept for reuse.
 const POOL: usize = 1024;
@@ -34,6 +36,7 @@ pub struct Dissector {
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
+    pub(crate) tap: Option<Box<dyn Tap>>,
     /// The call handed out last.
     current: Option<Finished>,
 }
@@ -57,6 +60,7 @@ impl Dissector {
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
+            tap: None,
             current: None,
         }
     }

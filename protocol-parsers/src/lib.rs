@@ -24,6 +24,7 @@ mod reading;
 mod spec;
 mod sql;
 mod stream;
+mod tap;
 mod time;
 mod trace_context;
 mod url;
@@ -52,4 +53,5 @@ pub use spec::{
     Then, Verdict,
 };
 pub use stream::{Opening, Side, StreamChunk, Transport};
+pub use tap::Tap;
 pub use time::Timestamp;

@@ -27,6 +27,9 @@ pub struct Limits {
     pub header_list_bytes: usize,
     /// gRPC streams of one connection whose messages are counted at once.
     pub counted_streams: usize,
+    /// Bytes of one message, from its first one on, of which a [`Tap`](crate::Tap) sees what is body. The rest of it is only not shown, so
+    /// it has no counter.
+    pub tap_bytes: usize,
     /// Finished calls that wait for [`poll`](crate::Dissector::poll); more are dropped and counted.
     pub ready_calls: usize,
     /// A request on TCP or a Unix socket without an answer for this long is a timeout.
@@ -55,6 +58,7 @@ impl Default for Limits {
             header_table_bytes: 16 << 10,
             header_list_bytes: 64 << 10,
             counted_streams: 256,
+            tap_bytes: 4 << 10,
             ready_calls: 65_536,
             stream_timeout: Duration::from_secs(120),
             datagram_timeout: Duration::from_secs(15),

@@ -5,7 +5,7 @@ use alloc::string::String;
 use crate::call::{Record, Role};
 use crate::fields::{Text, decimal};
 use crate::open::OpenCalls;
-use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Transport};
+use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Tap, Transport};
 
 /// Takes down the fields of the message being read. What is written is dropped unless the step is a
 /// [`Step::Message`](crate::Step::Message), [`Step::Part`](crate::Step::Part) or [`Step::Unanswered`](crate::Step::Unanswered).
@@ -18,6 +18,7 @@ pub struct MessageWriter<'a> {
     pub(crate) transport: Transport,
     /// Room for a text that is made beside another one.
     pub(crate) scratch: &'a mut String,
+    pub(crate) tap: Option<&'a mut (dyn Tap + 'static)>,
 }
 
 impl MessageWriter<'_> {

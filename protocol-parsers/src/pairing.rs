@@ -422,7 +422,7 @@ impl Dissector {
     }
 }
 
-fn position_of(connection: &Connection, side: Side, part: Part) -> Option<usize> {
+pub(crate) fn position_of(connection: &Connection, side: Side, part: Part) -> Option<usize> {
     match part {
         Part::Request(Key::Order) => connection.open.last(side, |record| record.request == Half::Open),
         Part::Request(key) => connection.open.find_by_key(side, key, |record| record.request == Half::Open),

@@ -170,6 +170,9 @@ impl Dissector {
         while used < length {
             let lane = connection.lane(side);
             if lane.skip.left > 0 {
+                if self.tap.is_some() {
+                    self.show(connection, side, piece.bytes.get(used..).unwrap_or_default());
+                }
                 used += self.pass_over(connection, side, (length - used) as u64, |n| piece.time_at(used + n - 1));
                 continue;
             }
@@ -188,6 +191,10 @@ impl Dissector {
                 self.stats.unread_bytes += skipped as u64;
                 used += skipped;
                 connection.lane(side).lost = !found;
+                if skipped > 0 {
+                    // What is passed over may hold answers.
+                    self.doubt(connection, side);
+                }
                 continue;
             }
             self.draft.clear();
@@ -199,6 +206,7 @@ impl Dissector {
                 from: side,
                 transport: connection.opening.transport,
                 scratch: &mut self.scratch,
+                tap: self.tap.as_deref_mut(),
             };
             let step = parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer);
             match step.and_then(|step| checked(step, input.len())) {

@@ -221,6 +221,7 @@ impl Http1Parser {
         let Some((framing, used)) = headers(input.bytes, end + 1, ends, whole, message, true) else {
             return Ok(Head::Cut);
         };
+        show(message, Part::Request(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
         if !message.options.trace_headers.is_empty() {
             for (name, value) in wire::Headers::new(input.bytes.get(end + 1..).unwrap_or_default()) {
                 if let Some(own) = Header::own(name, message.options) {
@@ -248,6 +249,7 @@ impl Http1Parser {
         let Some((framing, used)) = headers(input.bytes, end + 1, ends, None, message, false) else {
             return Ok(Head::Cut);
         };
+        show(message, Part::Response(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
         if line.status < 200 && line.status != 101 {
             return Ok(Head::Interim(used));
         }
@@ -438,6 +440,13 @@ fn header(
                 trace_context::write_text(message, header, Text::within(whole, value));
             }
         }
+    }
+}
+
+/// Shows the headers of a whole head to the tap, if there is one.
+fn show(message: &mut MessageWriter<'_>, part: Part, lines: &[u8]) {
+    if let Some(tap) = message.tap.as_deref_mut() {
+        wire::Headers::new(lines).for_each(|(name, value)| tap.header(part, name, value));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::hpack::Header;
 use super::name::Name;
 use crate::fields::Text;
-use crate::{Field, Key, MessageWriter, Protocol, Side, Status, endpoint, grpc, trace_context, triple, url};
+use crate::{Field, Key, MessageWriter, Part, Protocol, Side, Status, endpoint, grpc, trace_context, triple, url};
 
 /// Kept with a request for whoever reads its response: what is spoken on the stream.
 const PLAIN: u64 = 0;
@@ -95,7 +95,7 @@ impl<'m, 'w> Head<'m, 'w> {
     }
 
     /// Takes down a header.
-    pub(super) fn take(&mut self, header: Header<'_>) {
+    pub(super) fn take(&mut self, header: Header<'_>, stream: u32) {
         let before = self.size;
         self.size = before.saturating_add(header.text.len() + header.value.len() + OVERHEAD);
         if self.size > self.limit {
@@ -104,6 +104,11 @@ impl<'m, 'w> Head<'m, 'w> {
                 self.message.incomplete();
             }
             return;
+        }
+        if let Some(tap) = self.message.tap.as_deref_mut() {
+            let key = Key::Id(u64::from(stream));
+            let part = if self.asks { Part::Request(key) } else { Part::Response(key) };
+            tap.header(part, header.text, header.value);
         }
         match header.name {
             Name::Other if !self.asks || self.message.options.trace_headers.is_empty() => {}

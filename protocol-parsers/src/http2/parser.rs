@@ -244,7 +244,7 @@ impl Http2Parser {
         }
         let lane = self.lane(from);
         let mut head = Head::new(message, asks);
-        let result = lane.headers.decode(text, |header| head.take(header));
+        let result = lane.headers.decode(text, |header| head.take(header, stream));
         let carries_messages = head.carries_messages();
         let kind = match result {
             Ok(()) => Some(head.finish(stream, whole, last)),

@@ -1,7 +1,7 @@
 //! Every API with its versions.
 
 use super::messages::*;
-use super::shape::Shape;
+use super::shape::{Field, Shape, What};
 
 /// No version of an API is flexible.
 const NEVER: u8 = u8::MAX;
@@ -47,6 +47,11 @@ impl Api {
     /// What is read of a request of this version.
     pub(super) const fn request(&self, version: u16) -> Shape {
         if version <= self.latest as u16 { self.request } else { EMPTY }
+    }
+
+    /// Whether requests of this version are known to their last byte.
+    pub(super) fn is_whole(&self, version: u16) -> bool {
+        version <= u16::from(self.latest) && !matches!(self.request.last(), Some(Field { what: What::Rest, .. }))
     }
 
     /// What is read of a response of this version. A broker answers an ApiVersions that is too new for it in version 0.

@@ -46,6 +46,7 @@ pub(super) fn request(bytes: &[u8]) -> Start {
     match stop {
         _ if evidence.against => Start::No,
         Stop::Wrong => Start::No,
+        Stop::End if walk.left() > 0 && api.is_whole(header.version) => Start::No,
         // A null or empty client id is found in zeros, too.
         Stop::End if walk.left() == 0 && (named || evidence.speaks() || is_first(&header)) => Start::Yes,
         _ if !named => Start::No,

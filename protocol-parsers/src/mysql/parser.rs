@@ -70,7 +70,7 @@ impl Parser for MySqlParser {
         }
         match (wire::recognise(input, false), from) {
             (Start::Client, Side::Client) | (Start::Server, Side::Server) => Resync::At(0),
-            (Start::Perhaps, Side::Server) if is_ok(input) => Resync::At(0),
+            (_, Side::Server) if is_short_answer(input) => Resync::At(0),
             (Start::Perhaps, _) if input.len() < 64 => Resync::Perhaps(0),
             _ => Resync::Nowhere,
         }
@@ -82,10 +82,13 @@ impl Parser for MySqlParser {
     }
 }
 
-/// Whether the bytes are an OK packet and nothing else.
-fn is_ok(input: &[u8]) -> bool {
-    Packet::parse(input)
-        .is_some_and(|packet| input.len() == HEADER + packet.length && packet.payload.first() == Some(&OK))
+/// Whether the bytes are one packet that answers a command with success or an error, and nothing else.
+fn is_short_answer(input: &[u8]) -> bool {
+    Packet::parse(input).is_some_and(|packet| {
+        packet.sequence == 1
+            && input.len() == HEADER + packet.length
+            && matches!(packet.payload.first(), Some(&(OK | ERR)))
+    })
 }
 
 impl MySqlParser {

@@ -102,6 +102,11 @@ pub(super) fn is_name(name: &[u8]) -> bool {
         && name.first().is_some_and(u8::is_ascii_alphabetic)
 }
 
+/// Whether a list that begins with this is a message of a subscription.
+pub(super) fn is_message(name: &[u8]) -> bool {
+    matches!(name, b"message" | b"pmessage" | b"smessage")
+}
+
 /// Whether this is a common command, in any case.
 pub(super) fn is_known(name: &[u8]) -> bool {
     find(name).is_some()

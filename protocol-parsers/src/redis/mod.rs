@@ -42,7 +42,9 @@ impl ProtocolSpec for Redis {
                 continue;
             }
             let greeted = side != probe.first;
-            match recognise_command(probe.of(side), probe.of(side.other()), greeted, probe.from_start) {
+            let may_answer = !probe.from_start && !probe.sides_known;
+            let theirs = probe.of(side.other());
+            match recognise_command(probe.of(side), theirs, greeted, probe.from_start, may_answer) {
                 Verdict::No => {}
                 Verdict::Unsure => answer = Verdict::Unsure,
                 Verdict::Yes { .. } => return Verdict::Yes { client: side },
@@ -66,10 +68,20 @@ impl ProtocolSpec for Redis {
     }
 }
 
-fn recognise_command(bytes: &[u8], answer: &[u8], greeted: bool, from_start: bool) -> Verdict {
+/// `may_answer`: these bytes may as well be a reply.
+fn recognise_command(bytes: &[u8], answer: &[u8], greeted: bool, from_start: bool, may_answer: bool) -> Verdict {
     match bytes {
         [] => Verdict::No,
         [b'*', ..] => match wire::command_name(bytes) {
+            // A list of strings: of a command that is not common, or of values. The other side knows.
+            wire::Name::Is(name) if may_answer && !command::is_known(name) => match wire::command_name(answer) {
+                _ if command::is_message(name) => Verdict::No,
+                wire::Name::Is(other) if command::is_known(other) => Verdict::No,
+                _ if !command::is_name(name) => Verdict::No,
+                wire::Name::Perhaps => Verdict::Unsure,
+                _ if answer.is_empty() => Verdict::Unsure,
+                _ => Verdict::Yes { client: Side::Client },
+            },
             wire::Name::Is(name) if command::is_name(name) => Verdict::Yes { client: Side::Client },
             wire::Name::Perhaps => Verdict::Unsure,
             _ => Verdict::No,

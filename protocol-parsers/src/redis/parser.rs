@@ -429,7 +429,7 @@ fn kind_of(first: &[u8]) -> Kind {
         b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" | b"ssubscribe" | b"sunsubscribe" => {
             Kind::Confirmation
         }
-        b"message" | b"pmessage" | b"smessage" => Kind::Message,
+        name if command::is_message(name) => Kind::Message,
         _ => Kind::None,
     }
 }

@@ -353,6 +353,18 @@ fn answers_alone_are_recognised_by_what_they_say() {
 }
 
 #[test]
+fn an_answer_that_begins_as_a_request_does() {
+    // The correlation id is the version of a Produce, the first topic the client's id, and the partitions a list without topics.
+    let placed = |topic: &str| cat(&[&text(topic), b"\0\0\0\x01", &[0; 6], &[0; 8], &[0xff; 8], &[0; 8]]);
+    let produced = response(2, &cat(&[b"\0\0\0\x02", &placed("orders"), &placed("news"), &[0; 4]]));
+    let expected = line("response_only unknown at 1000", (0, produced.len()), "request_id=\"2\" turned");
+    for most in [usize::MAX, 64, 16] {
+        let calls = Talk::new(Opening::TCP_JOINED).client(&produced).calls_with(Options::default(), most);
+        assert_eq!(calls, std::slice::from_ref(&expected), "in parts of {most} bytes");
+    }
+}
+
+#[test]
 fn versions_too_new_for_the_broker_and_for_this_crate() {
     // ApiVersions version 4 is answered in version 0: an error, and what the broker can do.
     let versions = request(18, 4, 1, b"\0", b"\x02x\x021\0");

@@ -17,4 +17,5 @@ mod postgresql;
 mod properties;
 mod redis;
 mod talk;
+mod tap;
 mod unanswered;

@@ -314,3 +314,35 @@ fn a_statement_of_several_lines_becomes_one_line() {
     let calls = talk.calls_with(options, usize::MAX);
     assert!(calls.iter().any(|call| call.contains("resource=\"SELECT a,   b FROM t WHERE c = 'x'\"")), "{calls:?}");
 }
+
+#[test]
+fn one_lost_answer_costs_its_own_call_and_no_other() {
+    let query = |sql: &str| packet(0, [b"\x03", sql.as_bytes()].concat());
+    let done = packet(1, b"\0\x01\0\x02\0\0\0(Rows matched: 1");
+    let fault = packet(1, b"\xff\x7a\x04#42S02no such table");
+    let row_count = done.len() as u64;
+    let talk = Talk::tcp()
+        .server(greeting())
+        .client(login(0))
+        .server(packet(2, OK))
+        .client(query("UPDATE a SET b = 1"))
+        .known_gap(Side::Server, row_count)
+        .client(query("UPDATE c SET d = 2"))
+        .server(&done)
+        .client(query("SELECT e FROM f"))
+        .server(&fault);
+    let calls = talk.calls();
+    let outcomes: Vec<_> = calls.iter().map(|call| call.split(" at ").next().unwrap()).collect();
+    assert_eq!(
+        outcomes,
+        [
+            "mysql request_response ok",
+            "mysql request_only unknown",
+            "mysql request_response ok",
+            "mysql request_response client_error"
+        ],
+        "{calls:?}"
+    );
+    let lost = &calls[1];
+    assert!(lost.contains("UPDATE a") && lost.ends_with("incomplete"), "{lost}");
+}

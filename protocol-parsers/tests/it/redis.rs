@@ -156,6 +156,35 @@ fn joined_late_at_a_reply() {
 }
 
 #[test]
+fn joined_late_at_a_list_of_strings() {
+    let list = "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n";
+    let get = |at: u32| {
+        format!(
+            "redis request_response ok at {at} for 1000 bytes 20/5 request_type=\"GET\" resource=\"GET a\" endpoint=\"GET\""
+        )
+    };
+    let joined = || Talk::new(Opening::TCP_JOINED);
+    // The answer to a BLPOP is no command QUEUE, and a message no command MESSAGE.
+    joined()
+        .client(list)
+        .server(command(&["GET", "a"]))
+        .client("$-1\r\n")
+        .expect(&["redis response_only ok at 1000 bytes 0/24 turned", &format!("{} turned", get(2000))]);
+    let message = "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\nnow\r\n";
+    let calls = joined().client(message).calls();
+    assert!(calls.len() == 1 && calls[0].ends_with("turned"), "{calls:?}");
+    // A command of a module is one, as its answer shows.
+    let calls = joined()
+        .client(command(&["FT.SEARCH", "index"]))
+        .server(":0\r\n")
+        .client(command(&["GET", "a"]))
+        .server("$-1\r\n")
+        .calls();
+    assert!(calls[0].contains("request_type=\"FT.SEARCH\""), "{calls:?}");
+    assert_eq!(calls[1], get(3000));
+}
+
+#[test]
 fn what_follows_replication_is_not_read() {
     Talk::tcp()
         .client(command(&["PSYNC", "?", "-1"]))
