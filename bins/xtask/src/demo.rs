@@ -31,7 +31,7 @@ const QUESTIONS: &[(&str, &str)] = &[
        sum(requests) AS requests, sum(client_errors + server_errors + timeouts) AS errors,
        round(sum(duration_sum_ns) / nullif(sum(duration_count), 0) / 1e6, 2) AS mean_ms,
        round(histogram_quantile(0.99, latency_bucket, latency_count) * 1e3, 2) AS p99_ms,
-       round(max(duration_max_ns) / 1e6, 2) AS max_ms
+       round(nullif(max(duration_max_ns), 0) / 1e6, 2) AS max_ms
 FROM metrics_1s
 WHERE requests > 0 AND observation_point IN ('server_nic', 'unknown')
 GROUP BY 1, 2, 3, 4 ORDER BY requests DESC LIMIT 20",
