@@ -193,6 +193,28 @@ pub struct Counters {
     pub art: Durations,
 }
 
+impl Counters {
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        let add = |sum: &mut Sides<u64>, more: Sides<u64>| {
+            sum.client += more.client;
+            sum.server += more.server;
+        };
+        add(&mut self.packets, other.packets);
+        add(&mut self.bytes, other.bytes);
+        add(&mut self.payload_bytes, other.payload_bytes);
+        add(&mut self.syn, other.syn);
+        add(&mut self.syn_ack, other.syn_ack);
+        self.fin += other.fin;
+        add(&mut self.rst, other.rst);
+        add(&mut self.retransmissions, other.retransmissions);
+        add(&mut self.out_of_order, other.out_of_order);
+        add(&mut self.zero_windows, other.zero_windows);
+        self.srt.merge(&other.srt);
+        self.art.merge(&other.art);
+    }
+}
+
 /// One transport conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowRecord {

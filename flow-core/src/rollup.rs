@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use protocol_parsers::{Protocol, Status, Timestamp};
 
 use crate::metric::{Metric, MetricKey, MetricValues};
-use crate::record::{CallRecord, Conversation, Counters, Durations, Sides};
+use crate::record::{CallRecord, Conversation};
 use crate::{Limits, Transport};
 
 /// The lengths of the windows.
@@ -217,26 +217,4 @@ impl Window {
 fn start_of(time: Timestamp, length: Duration) -> Timestamp {
     let length = crate::record::nanos(length);
     Timestamp::from_nanos(time.as_nanos() / length * length)
-}
-
-impl Counters {
-    /// Adds what `other` counted.
-    pub fn merge(&mut self, other: &Self) {
-        let add = |sum: &mut Sides<u64>, more: Sides<u64>| {
-            sum.client += more.client;
-            sum.server += more.server;
-        };
-        add(&mut self.packets, other.packets);
-        add(&mut self.bytes, other.bytes);
-        add(&mut self.payload_bytes, other.payload_bytes);
-        add(&mut self.syn, other.syn);
-        add(&mut self.syn_ack, other.syn_ack);
-        self.fin += other.fin;
-        add(&mut self.rst, other.rst);
-        add(&mut self.retransmissions, other.retransmissions);
-        add(&mut self.out_of_order, other.out_of_order);
-        add(&mut self.zero_windows, other.zero_windows);
-        Durations::merge(&mut self.srt, &other.srt);
-        Durations::merge(&mut self.art, &other.art);
-    }
 }

@@ -59,6 +59,29 @@ impl<'a> Probe<'a> {
             Side::Server => self.server,
         }
     }
+
+    /// For a protocol that runs over streams and whose verdict on one side's bytes does not hang on the other's: asks `look` about both
+    /// sides, the one that spoke first first. The first [`Verdict::Yes`] counts, else [`Verdict::Unsure`] where one was.
+    pub fn each_side(&self, mut look: impl FnMut(Side, &'a [u8]) -> Verdict) -> Verdict {
+        if self.transport.is_datagram() {
+            return Verdict::No;
+        }
+        let mut answer = Verdict::No;
+        for side in [self.first, self.first.other()] {
+            match look(side, self.of(side)) {
+                Verdict::No => {}
+                Verdict::Unsure => answer = Verdict::Unsure,
+                yes @ Verdict::Yes { .. } => return yes,
+            }
+        }
+        answer
+    }
+
+    /// For a protocol whose client opens the connection: yes, with this client, unless it is known that the other side opened it.
+    #[must_use]
+    pub fn yes(&self, client: Side) -> Verdict {
+        if self.sides_known && client == Side::Server { Verdict::No } else { Verdict::Yes { client } }
+    }
 }
 
 /// Answer of [`ProtocolSpec::infer`].

@@ -163,3 +163,79 @@ pub(crate) fn walk<'a, J: Joins>(
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use protocol_parsers::Timestamp;
+
+    use super::*;
+
+    /// Frames that are plain but for the bytes that the cases change.
+    fn frames() -> Vec<Vec<u8>> {
+        let tcp =
+            [&[0x30, 0x39, 0, 80, 0, 0, 0, 7, 0, 0, 0, 9, 0x60, 0x18, 4, 0, 0, 0, 0, 0, 1, 1, 1, 1][..], b"payload"]
+                .concat();
+        let udp = |port: u16| {
+            [&[0x30, 0x39][..], &port.to_be_bytes(), &[0, 24, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0], b"8 bytes."].concat()
+        };
+        let mut frames = Vec::new();
+        for (protocol, segment) in [(6, tcp), (17, udp(53)), (17, udp(4789))] {
+            let length = segment.len() as u8;
+            let v4 = [0x45, 0, 0, 20 + length, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+            let v6 = [&[0x60, 0, 0, 0, 0, length, protocol, 64][..], &[0xfd; 16], &[0xfe; 16]].concat();
+            frames.push([&[0; 12][..], &[8, 0], &v4, &segment].concat());
+            frames.push([&[0; 12][..], &[0x86, 0xdd], &v6, &segment, b"padding"].concat());
+        }
+        frames
+    }
+
+    /// What is read of a frame, as text.
+    fn text(view: &View<'_>) -> String {
+        format!("{:?} {:?} {:?} {:?}", view.tuple, view.from, view.header, view.payload)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn plain_frames_are_read_as_header_by_header(
+            which in 0..6usize,
+            changes in proptest::collection::vec((12..70usize, any::<u8>()), 0..3),
+            kept in 0..90usize,
+            cut in any::<bool>(),
+        ) {
+            let mut frame = frames().swap_remove(which);
+            for (at, byte) in changes {
+                if let Some(place) = frame.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            let original_len = frame.len() as u32;
+            if cut {
+                frame.truncate(kept);
+            }
+            let (time, link) = (Timestamp::ZERO, LinkType::ETHERNET);
+            let packet = Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None };
+            let Some(plain) = plain::plain(&packet) else { return Ok(()) };
+            let (mut layers, region) = (Layers::NONE, Region::new(&frame, original_len));
+            match walk(Next::Link(link), region, &mut layers, None::<&mut Fragments>) {
+                Ok(Walked::Packet(view)) => prop_assert_eq!(text(&plain), text(&view)),
+                _ => prop_assert!(false, "only the plain way reads it"),
+            }
+            prop_assert_eq!(layers.count(), 0);
+        }
+
+    }
+
+    /// The cases above would pass if nothing were plain.
+    #[test]
+    fn what_is_no_tunnel_is_plain() {
+        let is_plain = frames().into_iter().map(|frame| {
+            let (time, link, original_len) = (Timestamp::ZERO, LinkType::ETHERNET, frame.len() as u32);
+            plain::plain(&Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None }).is_some()
+        });
+        // The last ones go to the port of VXLAN.
+        assert_eq!(is_plain.collect::<Vec<_>>(), [true, true, true, true, false, false]);
+    }
+}

@@ -85,6 +85,9 @@ pub(super) fn may_be_tunnel(view: &View<'_>) -> bool {
 
 /// The content of a tunnel over UDP, told by its port and by a header that fits.
 pub(super) fn over_udp<'a>(view: &View<'a>, layers: &mut Layers) -> Inner<'a> {
+    if !may_be_tunnel(view) {
+        return None;
+    }
     let payload = view.payload;
     let to = view.tuple.ports[view.from.other()];
     let from = view.tuple.ports[view.from];

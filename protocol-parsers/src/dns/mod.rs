@@ -20,7 +20,7 @@ pub mod wire;
 
 use alloc::boxed::Box;
 
-use crate::{Options, Parser, Probe, Protocol, ProtocolSpec, Side, Transport, Verdict};
+use crate::{Options, Parser, Probe, Protocol, ProtocolSpec, Transport, Verdict};
 use wire::Fit;
 
 const MDNS_PORT: u16 = 5353;
@@ -103,16 +103,11 @@ fn infer(probe: &Probe<'_>, port_fits: impl FnOnce(Option<u16>) -> bool) -> Verd
             _ => Fit::Perhaps,
         };
         match fit {
-            Fit::Query => return yes(probe, side),
-            Fit::Response => return yes(probe, side.other()),
+            Fit::Query => return probe.yes(side),
+            Fit::Response => return probe.yes(side.other()),
             Fit::Perhaps => answer = Verdict::Unsure,
             Fit::No => {}
         }
     }
     answer
-}
-
-fn yes(probe: &Probe<'_>, client: Side) -> Verdict {
-    // Over TCP the one that opened the connection asks.
-    if probe.sides_known && client == Side::Server { Verdict::No } else { Verdict::Yes { client } }
 }

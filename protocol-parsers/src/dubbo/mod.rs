@@ -49,22 +49,14 @@ impl ProtocolSpec for Dubbo {
     }
 
     fn infer(&self, probe: &Probe<'_>) -> Verdict {
-        if probe.transport.is_datagram() {
-            return Verdict::No;
-        }
-        let mut answer = Verdict::No;
-        for side in [probe.first, probe.first.other()] {
-            let bytes = probe.of(side);
-            match Header::parse(bytes) {
-                // The side that was opened to may ask as well, so what is known of the sides goes before who asks.
-                Some(_) if probe.sides_known => return Verdict::Yes { client: Side::Client },
-                Some(header) if header.is_request() => return Verdict::Yes { client: side },
-                Some(_) => return Verdict::Yes { client: side.other() },
-                None if !bytes.is_empty() && wire::may_become_header(bytes) => answer = Verdict::Unsure,
-                None => {}
-            }
-        }
-        answer
+        probe.each_side(|side, bytes| match Header::parse(bytes) {
+            // The side that was opened to may ask as well, so what is known of the sides goes before who asks.
+            Some(_) if probe.sides_known => Verdict::Yes { client: Side::Client },
+            Some(header) if header.is_request() => Verdict::Yes { client: side },
+            Some(_) => Verdict::Yes { client: side.other() },
+            None if !bytes.is_empty() && wire::may_become_header(bytes) => Verdict::Unsure,
+            None => Verdict::No,
+        })
     }
 
     fn parser(&self, _options: &Options) -> Box<dyn Parser> {

@@ -22,7 +22,7 @@ pub mod wire;
 
 use alloc::boxed::Box;
 
-use crate::{DurationEnd, Options, Parser, Probe, Protocol, ProtocolSpec, Side, Verdict};
+use crate::{DurationEnd, Options, Parser, Probe, Protocol, ProtocolSpec, Verdict};
 use wire::Start;
 
 /// Recognises and reads HTTP/1.
@@ -45,8 +45,8 @@ impl ProtocolSpec for Http1 {
                 continue;
             }
             match wire::recognise(bytes) {
-                Start::Request => return verdict(probe, side),
-                Start::Response => return verdict(probe, side.other()),
+                Start::Request => return probe.yes(side),
+                Start::Response => return probe.yes(side.other()),
                 Start::Perhaps => answer = Verdict::Unsure,
                 Start::Neither => {}
             }
@@ -61,9 +61,4 @@ impl ProtocolSpec for Http1 {
     fn duration_ends(&self) -> DurationEnd {
         DurationEnd::Head
     }
-}
-
-/// HTTP's client opens the connection: where it is known who did, the other one sends no requests.
-fn verdict(probe: &Probe<'_>, client: Side) -> Verdict {
-    if probe.sides_known && client == Side::Server { Verdict::No } else { Verdict::Yes { client } }
 }

@@ -48,26 +48,13 @@ impl ProtocolSpec for Http2 {
     }
 
     fn infer(&self, probe: &Probe<'_>) -> Verdict {
-        if probe.transport.is_datagram() {
-            return Verdict::No;
-        }
-        let mut answer = Verdict::No;
-        for side in [probe.first, probe.first.other()] {
-            let client = match recognise::recognise(probe.of(side)) {
-                Start::Client => side,
-                Start::Server => side.other(),
-                Start::Frames if probe.sides_known && !probe.from_start => Side::Client,
-                Start::Frames | Start::Perhaps => {
-                    answer = Verdict::Unsure;
-                    continue;
-                }
-                Start::Neither => continue,
-            };
-            if client == Side::Client || !probe.sides_known {
-                return Verdict::Yes { client };
-            }
-        }
-        answer
+        probe.each_side(|side, bytes| match recognise::recognise(bytes) {
+            Start::Client => probe.yes(side),
+            Start::Server => probe.yes(side.other()),
+            Start::Frames if probe.sides_known && !probe.from_start => probe.yes(Side::Client),
+            Start::Frames | Start::Perhaps => Verdict::Unsure,
+            Start::Neither => Verdict::No,
+        })
     }
 
     fn parser(&self, options: &Options) -> Box<dyn Parser> {

@@ -23,7 +23,7 @@ pub mod wire;
 
 use alloc::boxed::Box;
 
-use crate::{Options, Parser, Probe, Protocol, ProtocolSpec, Side, Verdict};
+use crate::{Options, Parser, Probe, Protocol, ProtocolSpec, Verdict};
 use wire::Start;
 
 /// Recognises and reads MySQL.
@@ -36,25 +36,12 @@ impl ProtocolSpec for MySql {
     }
 
     fn infer(&self, probe: &Probe<'_>) -> Verdict {
-        if probe.transport.is_datagram() {
-            return Verdict::No;
-        }
-        let mut answer = Verdict::No;
-        for side in [probe.first, probe.first.other()] {
-            let client = match wire::recognise(probe.of(side), probe.from_start) {
-                Start::Client => side,
-                Start::Server => side.other(),
-                Start::Perhaps => {
-                    answer = Verdict::Unsure;
-                    continue;
-                }
-                Start::Neither => continue,
-            };
-            if client == Side::Client || !probe.sides_known {
-                return Verdict::Yes { client };
-            }
-        }
-        answer
+        probe.each_side(|side, bytes| match wire::recognise(bytes, probe.from_start) {
+            Start::Client => probe.yes(side),
+            Start::Server => probe.yes(side.other()),
+            Start::Perhaps => Verdict::Unsure,
+            Start::Neither => Verdict::No,
+        })
     }
 
     fn parser(&self, _options: &Options) -> Box<dyn Parser> {

@@ -44,21 +44,16 @@ impl ProtocolSpec for PostgreSql {
     }
 
     fn infer(&self, probe: &Probe<'_>) -> Verdict {
-        if probe.transport.is_datagram() {
-            return Verdict::No;
-        }
-        let mut answer = Verdict::No;
-        for side in [probe.first, probe.first.other()] {
+        probe.each_side(|side, bytes| {
             let (may_ask, may_answer) = (side == Side::Client, side == Side::Server);
             let (may_ask, may_answer) = (may_ask || !probe.sides_known, may_answer || !probe.sides_known);
-            match recognise::start(probe.of(side), may_ask, may_answer) {
-                Start::Client => return Verdict::Yes { client: side },
-                Start::Server => return Verdict::Yes { client: side.other() },
-                Start::Perhaps => answer = Verdict::Unsure,
-                Start::Neither => {}
+            match recognise::start(bytes, may_ask, may_answer) {
+                Start::Client => Verdict::Yes { client: side },
+                Start::Server => Verdict::Yes { client: side.other() },
+                Start::Perhaps => Verdict::Unsure,
+                Start::Neither => Verdict::No,
             }
-        }
-        answer
+        })
     }
 
     fn parser(&self, _options: &Options) -> Box<dyn Parser> {

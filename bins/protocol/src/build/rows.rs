@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_array::builder::ArrayBuilder;
 use arrow_schema::ArrowError;
-use flow_core::Durations;
+use flow_core::{Durations, Sides};
 
 use super::Process;
 use super::column::ColumnBuilder;
@@ -172,6 +172,12 @@ impl Rows {
             builder.append(!of.is_empty());
         }
         self.bytes += 2 * size_of::<u32>() + of.buckets().count() * (size_of::<i16>() + size_of::<u32>());
+    }
+
+    pub(super) fn sides(&mut self, names: [&'static str; 2], sides: Sides<u64>) {
+        let [client, server] = names;
+        self.u64(client, sides.client);
+        self.u64(server, sides.server);
     }
 
     pub(super) fn durations(&mut self, names: [&'static str; 3], durations: &Durations) {

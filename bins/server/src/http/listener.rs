@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -7,10 +6,10 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::accept::Acceptor;
 use crate::server::Limits;
 
 /// Requests that one HTTP/2 connection may have open.
@@ -33,26 +32,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         .max_header_list_size(64 << 10)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(limits.request_time);
-    let free = Arc::new(Semaphore::new(limits.connections));
+    let acceptor = Acceptor::new(listener, limits.connections, stop);
     let graceful = GracefulShutdown::new();
-    loop {
-        let next = async {
-            let turn = Arc::clone(&free).acquire_owned().await;
-            (turn, listener.accept().await)
-        };
-        let (turn, accepted) = tokio::select! {
-            next = next => next,
-            () = stop.cancelled() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Such as too many open files: going on at once would only spin.
-                debug!(%error, "a connection could not be taken");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+    while let Some((stream, turn)) = acceptor.next().await {
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -64,6 +46,6 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             drop(turn);
         });
     }
-    drop(listener);
+    drop(acceptor);
     let _ = tokio::time::timeout(limits.grace, graceful.shutdown()).await;
 }

@@ -11,35 +11,23 @@ use std::sync::Arc;
 
 use metaflow_query::QueryEngine;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::accept::Acceptor;
 use crate::server::Limits;
 use handler::Handlers;
 
 /// Takes connections until told to stop, then lets running ones end.
 pub(crate) async fn serve(listener: TcpListener, engine: Arc<QueryEngine>, limits: Limits, stop: CancellationToken) {
     let handlers = Arc::new(Handlers::new(engine));
-    let free = Arc::new(Semaphore::new(limits.connections));
+    let acceptor = Acceptor::new(listener, limits.connections, stop.clone());
     let connections = TaskTracker::new();
     // A statement, or the values of its parameters, and what stands around them.
     let longest = limits.query.statement_bytes.saturating_mul(2).saturating_add(64 << 10);
     let patience = limits.request_time;
-    loop {
-        let next = async {
-            let turn = Arc::clone(&free).acquire_owned().await;
-            (turn, listener.accept().await)
-        };
-        let (turn, accepted) = tokio::select! {
-            next = next => next,
-            () = stop.cancelled() => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            continue;
-        };
+    while let Some((stream, turn)) = acceptor.next().await {
         let (handlers, stop) = (Arc::clone(&handlers), stop.clone());
         connections.spawn(async move {
             // A client of this protocol stays for hours: it is not waited for.

@@ -63,7 +63,7 @@ pub enum OpenRingError {
     },
 }
 
-/// A ring that gives nothing more for now. What was captured within
+/// Why a ring gives nothing at present. What was captured within
 /// [`block_timeout`](crate::RingOptions::block_timeout) before may still come after it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
