@@ -53,9 +53,10 @@ impl Clock {
         self.steady
     }
 
-    /// When on the steady clock the time `told` will be, if the clock is not set before.
+    /// When on the steady clock the time `told` will be, or was, if the clock is not set in between.
     pub(crate) fn steady_at(&self, told: Timestamp) -> Timestamp {
-        self.steady + told.since(self.counted)
+        let ago = self.counted.since(told);
+        Timestamp::ZERO + (self.steady + told.since(self.counted)).since(Timestamp::ZERO + ago)
     }
 
     /// What the packets will tell when the steady clock says this.
@@ -112,6 +113,7 @@ mod tests {
         assert_eq!((clock.told(), clock.steady()), (seconds(1_000_200), seconds(300)));
         assert_eq!(clock.told_at(seconds(307)), seconds(1_000_307));
         assert_eq!(clock.steady_at(seconds(1_000_307)), seconds(307));
-        assert_eq!(clock.steady_at(seconds(1_000_250)), seconds(300), "counted already");
+        assert_eq!(clock.steady_at(seconds(1_000_250)), seconds(250));
+        assert_eq!(clock.steady_at(seconds(1)), seconds(0), "before it began");
     }
 }

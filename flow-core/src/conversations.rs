@@ -7,12 +7,13 @@ use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
 use crate::decode::{Header, Layers, TcpHeader, View};
-use crate::flow::Flow;
+use crate::flow::{Addresses, Flow};
 use crate::key::End;
-use crate::reader::Reader;
+use crate::reader::{Reader, Reading, Speakers};
 use crate::rollup::Rollup;
-use crate::table::{Deadlines, Slot, Table};
+use crate::table::{Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
+use crate::touched::Touched;
 use crate::{CallRecord, FlowRecord, Metric, Options, Output, Packet, Stats};
 
 /// All conversations and what waits to be handed out.
@@ -21,8 +22,7 @@ pub(crate) struct Conversations {
     table: Table,
     reader: Option<Reader>,
     rollup: Option<Rollup>,
-    /// Those that metrics have to look at.
-    touched: Vec<Slot>,
+    touched: Touched,
     flows: VecDeque<FlowRecord>,
     metrics: VecDeque<Metric>,
     clock: Clock,
@@ -49,7 +49,7 @@ impl Conversations {
             table: Table::new(&options),
             reader: options.parsers.clone().map(Reader::new),
             rollup: options.metrics.then(|| Rollup::new(&options.limits)),
-            touched: Vec::new(),
+            touched: Touched::default(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
             metrics_lost: 0,
@@ -114,8 +114,8 @@ impl Conversations {
 
     /// Counts a packet in its conversation and reads what it carries.
     pub(crate) fn follow(&mut self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, stats: &mut Stats) {
-        let time = packet.time;
-        let found = self.table.find(&view.tuple, packet.interface, layers);
+        let hash = self.table.hash(&view.tuple, packet.interface, layers.as_slice());
+        let found = self.table.find(hash, &view.tuple, packet.interface, layers);
         let (slot, is_new) = match found {
             Some(slot) if !self.is_reused(slot, view) => (slot, false),
             reused => {
@@ -125,27 +125,37 @@ impl Conversations {
                 self.make_room(stats);
                 self.last_flow += 1;
                 stats.flows_opened += 1;
-                let flow = Flow::new(self.last_flow, packet, view, layers, self.clock.steady());
-                (self.table.insert(flow, &self.options.limits), true)
+                let id = self.last_flow;
+                (self.table.insert(hash, |addresses| Flow::new(id, packet, view, layers, addresses)), true)
             }
         };
-        let Some(flow) = self.table.get(slot) else { return };
-        let before = flow.standing();
-        flow.count(view, time, self.clock.steady());
-        if !flow.is_touched && self.rollup.is_some() {
-            flow.is_touched = true;
-            self.touched.push(slot);
+        let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
+        if self.rollup.is_some() {
+            self.touched.note(slot, flow);
         }
+        let before = flow.standing();
+        flow.count(view, packet.time, self.clock.steady());
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
+        let mut reader = self.reader.as_mut();
         match view.header {
-            Header::Tcp(header) => segment(flow, &header, view, time, self.reader.as_mut(), &mut shared),
-            Header::Udp => datagram(flow, view, time, self.reader.as_mut(), shared.stats),
+            Header::Tcp(header) => {
+                segment(flow, addresses, &header, view, packet.time, reader.as_deref_mut(), &mut shared);
+            }
+            Header::Udp => datagram(flow, addresses, view, packet.time, reader.as_deref_mut(), shared.stats),
             Header::Icmp => {}
         }
-        // Later ends need not be noted: they are found when the noted one has come.
-        let may_be_due_earlier = is_new || view.payload.len > 0 && self.reader.is_some() || flow.standing() != before;
-        if may_be_due_earlier && let Some(deadlines) = self.deadlines(slot) {
-            self.table.arm(slot, deadlines);
+        // A later end need not be noted: it is found when the noted one has come.
+        let stands_otherwise = is_new || flow.standing() != before;
+        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
+            && let Some(deadline) = reader.poll_timeout(reading)
+        {
+            self.table.file_request(slot, self.clock.steady_at(deadline));
+        }
+        if stands_otherwise {
+            self.table.file(slot, &self.options.limits);
+        }
+        if let (true, Some(length)) = (is_new, self.options.pieces) {
+            self.table.file_piece(slot, self.clock.steady() + length);
         }
         if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
             self.roll_touched();
@@ -153,11 +163,12 @@ impl Conversations {
     }
 
     /// Brings everything to the present.
+    #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, stats: &mut Stats) {
         self.clock.see(time);
         self.is_finished = false;
-        while let Some(slot) = self.table.due(self.clock.steady()) {
-            self.look_at(slot, stats);
+        while let Some((slot, reason)) = self.due() {
+            self.look_at(slot, reason, stats);
         }
         let now = self.clock.told();
         if self.rollup.as_ref().is_some_and(|rollup| rollup.is_over(now)) {
@@ -168,17 +179,17 @@ impl Conversations {
 
     /// Ends everything.
     pub(crate) fn finish(&mut self, stats: &mut Stats) {
-        while let Some(slot) = self.table.first() {
+        for slot in self.table.all() {
             self.end(slot, Ended::Capture, stats);
         }
         self.is_finished = true;
     }
 
     /// Whether the packet opens another connection between the same ports.
-    fn is_reused(&mut self, slot: Slot, view: &View<'_>) -> bool {
+    #[inline]
+    fn is_reused(&self, slot: Slot, view: &View<'_>) -> bool {
         let Header::Tcp(header) = view.header else { return false };
-        let tcp = self.table.get(slot).and_then(|flow| flow.tcp.as_deref());
-        tcp.is_some_and(|tcp| tcp.is_reopened_by(view.from, &header))
+        header.flags.syn() && self.table.look(slot).is_some_and(|flow| flow.is_reopened_by(view.from, &header))
     }
 
     fn make_room(&mut self, stats: &mut Stats) {
@@ -189,35 +200,41 @@ impl Conversations {
         }
     }
 
-    /// When the conversation wants to be looked at next.
-    fn deadlines(&mut self, slot: Slot) -> Option<Deadlines> {
-        let flow = self.table.get(slot)?;
-        let request = self.reader.as_ref().and_then(|reader| reader.poll_timeout(&flow.dialog));
-        let request = request.map(|deadline| self.clock.steady_at(deadline));
-        let piece = self.options.pieces.map(|length| flow.piece_deadline(length));
-        let alarm = [request, piece].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
-        Some(Deadlines { end: flow.idle_deadline(&self.options.limits), alarm })
+    #[inline]
+    fn due(&mut self) -> Option<(Slot, Reason)> {
+        let Self { table, reader, clock, options, .. } = self;
+        let now = clock.steady();
+        table.due(now, &options.limits, |flow| {
+            let deadline = reader.as_ref().zip(flow.reading.as_deref()).and_then(|(reader, of)| reader.poll_timeout(of));
+            deadline.map_or(now, |deadline| clock.steady_at(deadline))
+        })
     }
 
-    /// A conversation whose deadline has passed: it is over, a request of it is, or its running piece.
-    fn look_at(&mut self, slot: Slot, stats: &mut Stats) {
+    /// A conversation whose time has come: it is over, a request of it is, or its running piece.
+    fn look_at(&mut self, slot: Slot, reason: Reason, stats: &mut Stats) {
         let (told, now) = (self.clock.told(), self.clock.steady());
-        let Some(flow) = self.table.get(slot) else { return };
-        if flow.idle_deadline(&self.options.limits) < now {
-            self.end(slot, Ended::Idle, stats);
-            return;
-        }
-        if let Some(reader) = &mut self.reader {
-            reader.handle_timeout(&mut flow.dialog, told);
-        }
-        if self.options.pieces.is_some_and(|length| flow.piece_deadline(length) <= now)
-            && let Some(piece) = flow.cut_piece(now)
-        {
-            self.emit(piece, stats);
-        }
-        if let Some(Deadlines { end, alarm }) = self.deadlines(slot) {
-            // What is due is done: the next time is never before now.
-            self.table.rearm(slot, Deadlines { end, alarm: alarm.max(now) });
+        let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
+        match reason {
+            Reason::End if flow.idle_deadline(&self.options.limits) < now => self.end(slot, Ended::Idle, stats),
+            Reason::End => self.table.file(slot, &self.options.limits),
+            Reason::Request => {
+                let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+                let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) else { return };
+                reader.handle_timeout(speakers, &mut reading.dialog, told);
+                if let Some(deadline) = reader.poll_timeout(reading) {
+                    // What is due is done: the next time is never before now.
+                    self.table.file_request(slot, self.clock.steady_at(deadline).max(now));
+                }
+            }
+            Reason::Piece => {
+                let piece = flow.cut_piece(addresses);
+                if let Some(length) = self.options.pieces {
+                    self.table.file_piece(slot, now + length);
+                }
+                if let Some(piece) = piece {
+                    self.emit(piece, stats);
+                }
+            }
         }
     }
 
@@ -225,21 +242,22 @@ impl Conversations {
     fn end(&mut self, slot: Slot, ended: Ended, stats: &mut Stats) {
         let Some(mut flow) = self.table.remove(slot) else { return };
         stats.flows_closed += 1;
-        if let Some(reader) = &mut self.reader {
-            if let Some(tcp) = &mut flow.tcp {
-                let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
-                for end in End::BOTH {
-                    let mut hand_on = |piece: Piece<'_>| reader.read(&mut flow.dialog, end, piece);
-                    tcp.streams[end].finish(&mut shared, &mut hand_on);
-                }
+        let addresses = &self.table.addresses;
+        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+        if let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) {
+            let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
+            for end in End::BOTH {
+                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.dialog, end, piece);
+                reading.streams[end].finish(&mut shared, &mut hand_on);
             }
-            reader.close(&mut flow.dialog);
+            reader.close(speakers, &mut reading.dialog);
         }
         let close = flow.close(ended);
         if let Some(rollup) = &mut self.rollup {
-            flow.roll(Some(close), rollup);
+            self.touched.end(slot, &flow, &self.table, close, rollup);
         }
-        let record = flow.record(Some(close));
+        let record = flow.record(Some(close), addresses);
+        flow.who.forget(flow.marks.is_v6(), &mut self.table.addresses);
         self.emit(record, stats);
     }
 
@@ -268,57 +286,83 @@ impl Conversations {
 
     /// Counts in the metrics what is new of all conversations.
     fn roll_touched(&mut self) {
-        let Some(rollup) = &mut self.rollup else { return };
-        for slot in self.touched.drain(..) {
-            // One that has ended was counted then; another may have its place.
-            if let Some(flow) = self.table.get(slot)
-                && std::mem::take(&mut flow.is_touched)
-            {
-                flow.roll(None, rollup);
-            }
+        if let Some(rollup) = &mut self.rollup {
+            self.touched.roll(&self.table, rollup);
         }
     }
 }
 
 /// A TCP segment: state, health, and the payload in order.
+#[inline]
 fn segment(
     flow: &mut Flow,
+    addresses: &Addresses,
     header: &TcpHeader,
     view: &View<'_>,
     time: Timestamp,
     reader: Option<&mut Reader>,
     shared: &mut Shared<'_>,
 ) {
+    flow.segment(view.from, time, header, view.payload.len);
+    let Some(reader) = reader.filter(|_| !header.flags.rst()) else { return };
+    // Without payload so far, nothing waits to be read.
+    if view.payload.len > 0 || flow.reading.is_some() {
+        read_segment(flow, addresses, header, view, time, reader, shared);
+    }
+}
+
+fn read_segment(
+    flow: &mut Flow,
+    addresses: &Addresses,
+    header: &TcpHeader,
+    view: &View<'_>,
+    time: Timestamp,
+    reader: &mut Reader,
+    shared: &mut Shared<'_>,
+) {
     let (from, other) = (view.from, view.from.other());
-    let Flow { tcp: Some(tcp), dialog, counters, .. } = flow else { return };
-    tcp.see(from, time, header, view.payload.len, counters);
     let flags = header.flags;
-    let Some(reader) = reader.filter(|_| !flags.rst()) else { return };
+    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+    let ack = flow.acknowledged_bytes(other, header.ack);
+    let fins = End::BOTH.map(|end| flow.fin(end));
+    let Some(Reading { streams, dialog, .. }) = reader.open(flow) else { return };
+    let seq = header.seq.wrapping_add(u32::from(flags.syn()));
+    if flags.syn() {
+        streams[from].begin(seq);
+    }
     // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-    let is_heard = flags.ack() && tcp.streams[from].is_near(header.seq);
-    if is_heard && (view.payload.len > 0 || tcp.streams[other].is_waiting()) {
-        let ack = tcp.acknowledged_bytes(other, header.ack);
-        tcp.streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(dialog, other, piece));
+    let is_heard = flags.ack() && streams[from].is_near(header.seq);
+    if is_heard && (view.payload.len > 0 || streams[other].is_waiting()) {
+        streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, dialog, other, piece));
     }
     if view.payload.len > 0 {
-        let seq = header.seq.wrapping_add(u32::from(flags.syn()));
-        tcp.streams[from].begin(seq);
-        dialog.base[from] = tcp.streams[from].base();
-        tcp.streams[from].push(time, seq, view.payload, shared, &mut |piece| reader.read(dialog, from, piece));
+        streams[from].begin(seq);
+        dialog.base[from] = streams[from].base();
+        streams[from].push(time, seq, view.payload, shared, &mut |piece| reader.read(speakers, dialog, from, piece));
     }
-    if tcp.is_read_to_the_end() {
-        reader.close(dialog);
+    let is_read = |end: End| fins[end].is_some_and(|fin| streams[end].reached(fin));
+    if is_read(End::Low) && is_read(End::High) {
+        reader.close(speakers, dialog);
     }
 }
 
 /// A UDP datagram.
-fn datagram(flow: &mut Flow, view: &View<'_>, time: Timestamp, reader: Option<&mut Reader>, stats: &mut Stats) {
+fn datagram(
+    flow: &mut Flow,
+    addresses: &Addresses,
+    view: &View<'_>,
+    time: Timestamp,
+    reader: Option<&mut Reader>,
+    stats: &mut Stats,
+) {
     let Some(reader) = reader else { return };
+    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+    let Some(reading) = reader.open(flow) else { return };
     let payload = view.payload;
-    let sent = &mut flow.datagram_bytes[view.from];
+    let sent = &mut reading.datagram_bytes[view.from];
     let piece = Piece { time, offset: *sent, bytes: payload.bytes, missing: payload.missing() };
     *sent += u64::from(payload.len);
     stats.bytes_delivered += payload.bytes.len() as u64;
     stats.bytes_missing += u64::from(payload.missing());
-    reader.read(&mut flow.dialog, view.from, piece);
+    reader.read(speakers, &mut reading.dialog, view.from, piece);
 }

@@ -1,180 +1,345 @@
-//! What is kept of one conversation.
+//! What is kept of one conversation: as little as can be while nothing special happens.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use protocol_parsers::Timestamp;
 
+use crate::counts::{Counts, Event, Large, by_role};
 use crate::decode::{Header, Layers, View};
-use crate::key::{End, Tuple};
-use crate::reader::{Dialog, Reading};
-use crate::rollup::{Key, Rollup};
-use crate::tcp::{EndCounters, Ended, Tcp};
-use crate::{Close, Counters, Durations, FlowRecord, Layer, Limits, Packet, Sides, Transport};
+use crate::key::{End, Hosts, Tuple};
+use crate::marks::Marks;
+use crate::reader::Reading;
+use crate::slab::Slab;
+use crate::tcp::{Ended, Handshake, Holes, Tcp};
+use crate::{Close, Conversation, FlowRecord, Layer, Limits, Packet, Transport};
 
-/// One conversation.
+/// One conversation. A million of them are a million times this size.
+#[derive(Default)]
 pub(crate) struct Flow {
-    pub(crate) dialog: Dialog,
-    pub(crate) layers: Box<[Layer]>,
+    pub(crate) who: Who,
+    /// Times of its first and last packet.
+    pub(crate) first: Timestamp,
     last: Timestamp,
     /// When the last packet came, on the steady clock.
     quiet_since: Timestamp,
-    pub(crate) counters: [EndCounters; 2],
-    pub(crate) tcp: Option<Box<Tcp>>,
-    /// Bytes of datagrams handed to the parser.
-    pub(crate) datagram_bytes: [u64; 2],
-    /// Metrics know that it has something new.
-    pub(crate) is_touched: bool,
-    /// Counters that metrics, and pieces of the record, have already.
-    in_metrics: [EndCounters; 2],
-    in_pieces: [EndCounters; 2],
-    is_rtt_in_metrics: bool,
-    /// The running piece: its number, when it began on the steady clock, and its first packet.
-    piece: u32,
-    piece_since: Timestamp,
-    piece_first: Option<Timestamp>,
+    pub(crate) counts: Counts,
+    pub(crate) tcp: Tcp,
+    pub(crate) marks: Marks,
+    /// What its payload says; `None` before there is any.
+    pub(crate) reading: Option<Box<Reading>>,
+    pub(crate) side: Option<Box<Side>>,
+}
+
+const _: () = assert!(size_of::<Flow>() <= 168, "it pays for every byte a million times");
+
+/// Between whom a conversation is, and which one it is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Who {
+    /// 0 is none.
+    pub(crate) id: u64,
+    /// Of IPv4 the addresses; of IPv6 their place in [`Addresses`], and 0.
+    hosts: [u32; 2],
+    pub(crate) interface: u32,
+    pub(crate) ports: [u16; 2],
+}
+
+/// Addresses of IPv6.
+pub(crate) type Addresses = Slab<[[u64; 2]; 2]>;
+
+/// What few conversations have.
+#[derive(Default)]
+pub(crate) struct Side {
+    pub(crate) layers: Box<[Layer]>,
+    /// What [`Counts`] had no room for, and the response times of an end that is not taken for the server.
+    large: Option<Box<Large>>,
+    /// A handshake that is not as all others.
+    pub(crate) handshake: Option<Box<Handshake>>,
+    pub(crate) holes: Option<Box<[Holes; 2]>>,
+    piece: Option<Box<Piece>>,
+}
+
+/// The running piece of a conversation that was recorded before.
+struct Piece {
+    number: u32,
+    /// Its first packet.
+    first: Option<Timestamp>,
+    /// What was counted before it.
+    before: Large,
+}
+
+/// What a conversation had counted at a time.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    counts: Counts,
+    large: Option<Box<Large>>,
+    has_rtt: bool,
 }
 
 /// Ports below are given out by IANA to servers; others than root may not listen on them.
 const SYSTEM_PORTS: u16 = 1024;
 
+impl Who {
+    pub(crate) fn new(id: u64, tuple: &Tuple, interface: u32, addresses: &mut Addresses) -> Self {
+        let hosts = match tuple.hosts {
+            Hosts::V4(hosts) => hosts,
+            Hosts::V6(hosts) => [addresses.insert(hosts), 0],
+        };
+        Self { id, hosts, interface, ports: tuple.ports }
+    }
+
+    /// Whether these are its addresses and ports.
+    #[inline]
+    pub(crate) fn is(&self, tuple: &Tuple, is_v6: bool, addresses: &Addresses) -> bool {
+        let [place, _] = self.hosts;
+        self.ports == tuple.ports
+            && match tuple.hosts {
+                Hosts::V4(hosts) => !is_v6 && hosts == self.hosts,
+                Hosts::V6(hosts) => is_v6 && addresses.get(place) == Some(&hosts),
+            }
+    }
+
+    pub(crate) fn hosts(&self, is_v6: bool, addresses: &Addresses) -> Hosts {
+        let [place, _] = self.hosts;
+        if is_v6 { Hosts::V6(addresses.get(place).copied().unwrap_or_default()) } else { Hosts::V4(self.hosts) }
+    }
+
+    pub(crate) fn forget(&self, is_v6: bool, addresses: &mut Addresses) {
+        if is_v6 {
+            addresses.remove(self.hosts[0]);
+        }
+    }
+
+    /// The conversation, `client` being one of its ends.
+    pub(crate) fn conversation(&self, marks: Marks, client: End, addresses: &Addresses) -> Conversation {
+        let hosts = self.hosts(marks.is_v6(), addresses);
+        let address = |end: End| {
+            let host = match hosts {
+                Hosts::V4(hosts) => IpAddr::V4(Ipv4Addr::from_bits(hosts[end])),
+                Hosts::V6(hosts) => {
+                    let [upper, lower] = hosts[end];
+                    IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)))
+                }
+            };
+            SocketAddr::new(host, self.ports[end])
+        };
+        Conversation {
+            flow_id: self.id,
+            transport: marks.transport(),
+            client: address(client),
+            server: address(client.other()),
+            interface: self.interface,
+        }
+    }
+}
+
 impl Flow {
     /// A conversation that begins with this packet.
-    pub(crate) fn new(id: u64, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, now: Timestamp) -> Self {
+    pub(crate) fn new(id: u64, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, addresses: &mut Addresses) -> Self {
         let transport = match view.header {
             Header::Tcp(_) => Transport::Tcp,
             Header::Udp => Transport::Udp,
             Header::Icmp => Transport::Icmp,
         };
         let (client, is_client_sure) = client(&view.tuple, view.from, view.header);
-        let (tuple, interface) = (view.tuple, packet.interface);
+        let is_v6 = matches!(view.tuple.hosts, Hosts::V6(_));
+        let layers = layers.as_slice();
         Self {
-            dialog: Dialog {
-                id,
-                tuple,
-                interface,
-                transport,
-                client,
-                is_client_sure,
-                base: [None; 2],
-                reading: Reading::Not,
-            },
-            layers: layers.as_slice().into(),
+            who: Who::new(id, &view.tuple, packet.interface, addresses),
+            first: packet.time,
             last: packet.time,
-            quiet_since: now,
-            counters: Default::default(),
-            tcp: matches!(view.header, Header::Tcp(_)).then(Box::default),
-            datagram_bytes: [0; 2],
-            is_touched: false,
-            in_metrics: Default::default(),
-            in_pieces: Default::default(),
-            is_rtt_in_metrics: false,
-            piece: 0,
-            piece_since: now,
-            piece_first: None,
+            marks: Marks::new(transport, is_v6, client, is_client_sure),
+            side: (!layers.is_empty()).then(|| Box::new(Side { layers: layers.into(), ..Side::default() })),
+            ..Self::default()
         }
     }
 
     /// Counts a packet.
+    #[inline]
     pub(crate) fn count(&mut self, view: &View<'_>, time: Timestamp, now: Timestamp) {
+        if time < self.first {
+            self.begin_earlier(time);
+        }
         self.last = self.last.max(time);
         self.quiet_since = now;
-        self.piece_first = Some(self.piece_first.map_or(time, |first| first.min(time)));
-        let mine = &mut self.counters[view.from];
-        mine.packets += u64::from(view.frames);
-        mine.bytes += view.frame_bytes;
-        mine.payload_bytes += u64::from(view.payload.len);
+        self.marks.set(Marks::FRESH, true);
+        if let Some(side) = &mut self.side
+            && let Some(piece) = &mut side.piece
+        {
+            piece.first = Some(piece.first.map_or(time, |first| first.min(time)));
+        }
+        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload.len) {
+            self.carry_over();
+            let _ = self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload.len);
+        }
+    }
+
+    /// Counts what a packet is.
+    #[inline]
+    pub(crate) fn event(&mut self, from: End, event: Event) {
+        if !self.counts.event(from, event) {
+            self.carry_over();
+            let _ = self.counts.event(from, event);
+        }
+    }
+
+    /// This end's kernel has acknowledged after this time.
+    pub(crate) fn add_srt(&mut self, end: End, duration: Duration) {
+        if end != self.marks.client() && self.counts.srt(duration) {
+            return;
+        }
+        if let Some(large) = self.large_for(end) {
+            large[end].srt.add(duration);
+        }
+    }
+
+    /// This end's application has answered after this time.
+    pub(crate) fn add_art(&mut self, end: End, duration: Duration) {
+        if end != self.marks.client() && self.counts.art(duration) {
+            return;
+        }
+        if let Some(large) = self.large_for(end) {
+            large[end].art.add(duration);
+        }
+    }
+
+    /// Where response times of this end are added that are not the server's, or long: nobody asks for those of a sure client.
+    fn large_for(&mut self, end: End) -> Option<&mut Large> {
+        let is_asked_for = end != self.marks.client() || !self.marks.has(Marks::CLIENT_SURE);
+        is_asked_for.then(|| &mut **self.side_mut().large.get_or_insert_default())
+    }
+
+    /// Makes room in the small counters.
+    #[cold]
+    fn carry_over(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
+        let server = self.marks.client().other();
+        counts.add_to(self.side_mut().large.get_or_insert_default(), server);
+    }
+
+    pub(crate) fn side_mut(&mut self) -> &mut Side {
+        self.side.get_or_insert_default()
+    }
+
+    /// A packet comes that was captured before the first.
+    #[cold]
+    fn begin_earlier(&mut self, time: Timestamp) {
+        // Its times are kept as distances from the first packet.
+        let handshake = self.handshake();
+        self.first = time;
+        self.set_handshake(handshake);
+    }
+
+    pub(crate) fn layers(&self) -> &[Layer] {
+        self.side.as_deref().map_or(&[], |side| &side.layers)
+    }
+
+    /// Everything counted so far.
+    fn totals(&self) -> Large {
+        let mut large = self.side.as_deref().and_then(|side| side.large.as_deref()).copied().unwrap_or_default();
+        self.counts.add_to(&mut large, self.marks.client().other());
+        large
     }
 
     /// When it is over if nothing more comes, on the steady clock.
     pub(crate) fn idle_deadline(&self, limits: &Limits) -> Timestamp {
-        self.quiet_since + self.patience(limits)
-    }
-
-    fn patience(&self, limits: &Limits) -> Duration {
-        match (&self.tcp, self.dialog.transport) {
-            (Some(tcp), _) if tcp.is_over() => limits.tcp_closing,
-            (Some(_), _) => limits.tcp_idle,
-            (None, Transport::Icmp) => limits.icmp_idle,
-            (None, _) => limits.udp_idle,
-        }
+        let patience = match self.marks.transport() {
+            Transport::Tcp if self.is_over() => limits.tcp_closing,
+            Transport::Tcp => limits.tcp_idle,
+            Transport::Udp => limits.udp_idle,
+            Transport::Icmp => limits.icmp_idle,
+        };
+        self.quiet_since + patience
     }
 
     /// Whether it is over but for what still comes, and whether both ends took part: what its place among the others depends on.
     pub(crate) fn standing(&self) -> (bool, bool) {
-        (self.tcp.as_ref().is_some_and(|tcp| tcp.is_over()), self.is_mutual())
+        (self.is_over(), self.is_mutual())
     }
 
     /// Whether both ends took part: such conversations make room last.
     pub(crate) fn is_mutual(&self) -> bool {
-        match &self.tcp {
-            Some(tcp) => tcp.is_established() && self.both_sent(),
-            None => self.both_sent(),
-        }
+        let is_open = self.marks.transport() != Transport::Tcp || self.is_established();
+        is_open && End::BOTH.iter().all(|&end| self.counts.has_packets(end) || self.has_counted(end))
     }
 
-    fn both_sent(&self) -> bool {
-        self.counters.iter().all(|end| end.packets > 0)
+    /// Whether this end sent anything before the small counters began anew.
+    fn has_counted(&self, end: End) -> bool {
+        let large = self.side.as_deref().and_then(|side| side.large.as_deref());
+        large.is_some_and(|large| large[end].packets > 0)
+    }
+
+    /// Who asks: the one that opened it, else what the protocol says.
+    pub(crate) fn client_end(&self) -> End {
+        let client = self.marks.client();
+        let is_turned = || self.reading.as_deref().is_some_and(Reading::is_turned);
+        if !self.marks.has(Marks::CLIENT_SURE) && is_turned() { client.other() } else { client }
+    }
+
+    pub(crate) fn conversation(&self, addresses: &Addresses) -> Conversation {
+        self.who.conversation(self.marks, self.client_end(), addresses)
     }
 
     pub(crate) fn close(&self, ended: Ended) -> Close {
-        match &self.tcp {
-            Some(tcp) => tcp.close(self.dialog.client_end(), &self.counters, ended),
-            None if ended == Ended::Capture => Close::IdleTimeout,
-            None => ended.close(),
+        match self.marks.transport() {
+            Transport::Tcp => self.close_of_tcp(self.client_end(), &self.totals(), ended),
+            _ if ended == Ended::Capture => Close::IdleTimeout,
+            _ => ended.close(),
         }
     }
 
-    /// Counts in the metrics what is new.
-    pub(crate) fn roll(&mut self, close: Option<Close>, rollup: &mut Rollup) {
-        let client = self.dialog.client_end();
-        let key = Key::of(&self.dialog.conversation(client), self.dialog.protocol());
-        let new = counters(client, &self.counters, &self.in_metrics);
-        let is_opened = self.in_metrics == <[EndCounters; 2]>::default();
-        let rtt = self.tcp.as_ref().and_then(|tcp| tcp.handshake.rtt()).filter(|_| !self.is_rtt_in_metrics);
-        rollup.add(key, |values| {
-            values.counters.merge(&new);
-            values.flows_opened += u64::from(is_opened);
-            values.flows_closed += u64::from(close.is_some());
-            values.flows_failed += u64::from(close.is_some_and(Close::is_failure));
-            if let Some(rtt) = rtt {
-                values.rtt.add(rtt);
-            }
-        });
-        self.is_rtt_in_metrics |= rtt.is_some();
-        self.in_metrics = self.counters;
+    /// What it has counted now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            counts: self.counts,
+            large: self.side.as_deref().and_then(|side| side.large.clone()),
+            has_rtt: self.handshake().rtt().is_some(),
+        }
     }
 
-    /// When the running piece is over, on the steady clock.
-    pub(crate) fn piece_deadline(&self, length: Duration) -> Timestamp {
-        self.piece_since + length
+    /// What it has counted since, whether it began since, and the handshake's time if it ended since.
+    pub(crate) fn since(&self, before: &Snapshot) -> (crate::Counters, bool, Option<Duration>) {
+        let mut large = before.large.as_deref().copied().unwrap_or_default();
+        before.counts.add_to(&mut large, self.marks.client().other());
+        let is_opened = large == Large::default();
+        let rtt = self.handshake().rtt().filter(|_| !before.has_rtt);
+        (by_role(self.client_end(), &self.totals(), &large), is_opened, rtt)
     }
 
-    /// The record of the piece that is over now, on the steady clock, if anything was counted in it. The next begins.
-    pub(crate) fn cut_piece(&mut self, now: Timestamp) -> Option<FlowRecord> {
-        let piece = self.piece_first.map(|_| self.record(None));
-        self.in_pieces = self.counters;
-        self.piece += u32::from(piece.is_some());
-        self.piece_since = now;
-        self.piece_first = None;
-        piece
+    /// The record of the piece that is over now, if anything was counted in it. The next begins.
+    pub(crate) fn cut_piece(&mut self, addresses: &Addresses) -> Option<FlowRecord> {
+        let (number, has_packets) = self.piece().map_or((0, true), |piece| (piece.number, piece.first.is_some()));
+        let record = has_packets.then(|| self.record(None, addresses))?;
+        let piece = Piece { number: number + 1, first: None, before: self.totals() };
+        self.side_mut().piece = Some(Box::new(piece));
+        Some(record)
+    }
+
+    fn piece(&self) -> Option<&Piece> {
+        self.side.as_deref()?.piece.as_deref()
     }
 
     /// The record of it, or of the piece since the last.
-    pub(crate) fn record(&self, close: Option<Close>) -> FlowRecord {
-        let client = self.dialog.client_end();
-        let handshake = self.tcp.as_ref().map(|tcp| tcp.handshake).unwrap_or_default();
+    pub(crate) fn record(&self, close: Option<Close>, addresses: &Addresses) -> FlowRecord {
+        let client = self.client_end();
+        let handshake = self.handshake();
+        let nothing = Large::default();
+        let (number, first, before) = match self.piece() {
+            Some(piece) => (piece.number, piece.first.unwrap_or(self.last), &piece.before),
+            None => (0, self.first, &nothing),
+        };
         FlowRecord {
-            conversation: self.dialog.conversation(client),
-            start: self.piece_first.unwrap_or(self.last),
+            conversation: self.who.conversation(self.marks, client, addresses),
+            start: first,
             end: self.last,
-            counters: counters(client, &self.counters, &self.in_pieces),
+            counters: by_role(client, &self.totals(), before),
             close,
-            piece: self.piece,
+            piece: number,
             rtt: handshake.rtt(),
             rtt_client: handshake.rtt_client(),
             rtt_server: handshake.rtt_server(),
-            layers: self.layers.clone(),
-            protocol: self.dialog.protocol(),
+            layers: self.layers().into(),
+            protocol: self.reading.as_deref().and_then(Reading::protocol),
         }
     }
 }
@@ -188,38 +353,5 @@ fn client(tuple: &Tuple, from: End, header: Header) -> (End, bool) {
         Header::Tcp(_) => (if mine < other { from.other() } else { from }, false),
         Header::Udp if mine < SYSTEM_PORTS && other >= SYSTEM_PORTS => (from.other(), false),
         Header::Udp | Header::Icmp => (from, false),
-    }
-}
-
-/// What was counted since, by role.
-fn counters(client: End, now: &[EndCounters; 2], since: &[EndCounters; 2]) -> Counters {
-    let sides = |field: fn(&EndCounters) -> u64| {
-        let of = |end: End| field(&now[end]).saturating_sub(field(&since[end]));
-        Sides { client: of(client), server: of(client.other()) }
-    };
-    let server = client.other();
-    let durations = |field: fn(&EndCounters) -> Durations| {
-        let (now, since) = (field(&now[server]), field(&since[server]));
-        Durations {
-            count: now.count - since.count,
-            sum_ns: now.sum_ns - since.sum_ns,
-            // The longest of all so far, if there was one since.
-            max_ns: if now.count > since.count { now.max_ns } else { 0 },
-        }
-    };
-    let fin = sides(|end| end.fin);
-    Counters {
-        packets: sides(|end| end.packets),
-        bytes: sides(|end| end.bytes),
-        payload_bytes: sides(|end| end.payload_bytes),
-        syn: sides(|end| end.syn),
-        syn_ack: sides(|end| end.syn_ack),
-        fin: fin.client + fin.server,
-        rst: sides(|end| end.rst),
-        retransmissions: sides(|end| end.retransmissions),
-        out_of_order: sides(|end| end.out_of_order),
-        zero_windows: sides(|end| end.zero_windows),
-        srt: durations(|end| end.srt),
-        art: durations(|end| end.art),
     }
 }

@@ -1,7 +1,6 @@
 //! Which packets belong together: both directions of one conversation have the same key.
 
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// One of the two ends of a conversation as the key orders them: by address, then by port. Says nothing about roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,17 +107,6 @@ impl Tuple {
             }
         }
     }
-
-    pub(crate) fn address(&self, end: End) -> SocketAddr {
-        let host = match self.hosts {
-            Hosts::V4(hosts) => IpAddr::V4(Ipv4Addr::from_bits(hosts[end])),
-            Hosts::V6(hosts) => {
-                let [upper, lower] = hosts[end];
-                IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)))
-            }
-        };
-        SocketAddr::new(host, self.ports[end])
-    }
 }
 
 /// As few words as there are: hashing is done for every packet.
@@ -151,7 +139,6 @@ mod tests {
         let there = Tuple::of(Route::V6 { from: [1, 1], to: [1, 1] }, 17, 2, 1);
         let back = Tuple::of(Route::V6 { from: [1, 1], to: [1, 1] }, 17, 1, 2);
         assert_eq!((there.0, there.1), (back.0, back.1.other()));
-        assert_eq!(there.0.address(there.1).to_string(), "[::1:0:0:0:1]:2");
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 mod clock;
 mod conversations;
+mod counts;
 mod decode;
 mod engine;
 mod flow;
 mod hash;
 mod histogram;
+mod index;
 mod key;
 mod limits;
+mod marks;
 mod metric;
 mod options;
 mod packet;
@@ -17,9 +20,12 @@ mod reader;
 mod record;
 mod rollup;
 mod shard;
+mod slab;
 mod stats;
 mod table;
 mod tcp;
+mod touched;
+mod wheel;
 
 pub use decode::Layer;
 pub use engine::{FlowEngine, Input, Output};

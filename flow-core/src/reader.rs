@@ -4,81 +4,64 @@ use std::collections::VecDeque;
 
 use protocol_parsers::{Call, Connection, Dissector, Opening, Protocol, Side, StreamChunk, Timestamp};
 
-use crate::key::{End, Tuple};
-use crate::tcp::Piece;
+use crate::flow::{Addresses, Flow, Who};
+use crate::key::End;
+use crate::marks::Marks;
+use crate::tcp::{Piece, Stream};
 use crate::{CallRecord, Conversation, Sides, Transport};
 
-/// What a conversation says, between whom.
-pub(crate) struct Dialog {
-    pub(crate) id: u64,
-    pub(crate) tuple: Tuple,
-    pub(crate) interface: u32,
-    pub(crate) transport: Transport,
-    /// Who opened it, and whether that is sure.
-    pub(crate) client: End,
-    pub(crate) is_client_sure: bool,
-    /// Sequence numbers of the streams' first bytes.
-    pub(crate) base: [Option<u32>; 2],
-    pub(crate) reading: Reading,
+/// What is kept of a conversation's payload.
+pub(crate) struct Reading {
+    pub(crate) streams: [Stream; 2],
+    /// Bytes of datagrams handed on.
+    pub(crate) datagram_bytes: [u64; 2],
+    pub(crate) dialog: Dialog,
 }
 
-/// How far its payload is read.
-pub(crate) enum Reading {
-    /// No payload yet.
-    Not,
-    Now(Box<Connection>),
-    /// It was read to the end; the protocol found, and which side handed in is its client.
-    Ended(Option<Protocol>, Side),
+/// What a conversation says.
+pub(crate) struct Dialog {
+    connection: Connection,
+    /// It was read to the end, with this verdict.
+    ended: Option<(Option<Protocol>, Side)>,
+    /// Sequence numbers of the streams' first bytes.
+    pub(crate) base: [Option<u32>; 2],
+}
+
+impl Reading {
+    fn new(flow: &Flow) -> Self {
+        let is_client_sure = flow.marks.has(Marks::CLIENT_SURE);
+        let opening = match flow.marks.transport() {
+            Transport::Tcp if is_client_sure => Opening::TCP,
+            Transport::Tcp => Opening::TCP_JOINED,
+            Transport::Udp | Transport::Icmp => Opening::UDP,
+        };
+        let server_port = Some(flow.who.ports[flow.marks.client().other()]);
+        let connection = Connection::new(Opening { server_port, ..opening });
+        let mut streams: [Stream; 2] = Default::default();
+        for end in End::BOTH {
+            if let Some(first) = flow.first_byte(end) {
+                streams[end].begin(first);
+            }
+        }
+        let base = [None; 2];
+        Self { streams, datagram_bytes: [0; 2], dialog: Dialog { connection, ended: None, base } }
+    }
+
+    /// The application protocol found so far.
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        self.dialog.verdict().0
+    }
+
+    /// Whether who is taken for the server asks, by what the protocol says.
+    pub(crate) fn is_turned(&self) -> bool {
+        matches!(self.dialog.verdict(), (Some(_), Side::Server))
+    }
 }
 
 impl Dialog {
     /// The protocol found so far, and who is its client of the sides handed in.
     fn verdict(&self) -> (Option<Protocol>, Side) {
-        match &self.reading {
-            Reading::Now(connection) => (connection.protocol(), connection.client()),
-            Reading::Ended(protocol, client) => (*protocol, *client),
-            Reading::Not => (None, Side::Client),
-        }
-    }
-
-    /// The application protocol found so far.
-    pub(crate) fn protocol(&self) -> Option<Protocol> {
-        self.verdict().0
-    }
-
-    /// Who asks: the one that opened it, else what the protocol says.
-    pub(crate) fn client_end(&self) -> End {
-        match self.verdict() {
-            (Some(_), Side::Server) if !self.is_client_sure => self.client.other(),
-            _ => self.client,
-        }
-    }
-
-    pub(crate) fn conversation(&self, client: End) -> Conversation {
-        Conversation {
-            flow_id: self.id,
-            transport: self.transport,
-            client: self.tuple.address(client),
-            server: self.tuple.address(client.other()),
-            interface: self.interface,
-        }
-    }
-
-    /// The parser's view of this conversation, unless it was read to its end.
-    fn connection(&mut self) -> Option<&mut Connection> {
-        if matches!(self.reading, Reading::Not) {
-            let opening = match self.transport {
-                Transport::Tcp if self.is_client_sure => Opening::TCP,
-                Transport::Tcp => Opening::TCP_JOINED,
-                Transport::Udp | Transport::Icmp => Opening::UDP,
-            };
-            let server_port = Some(self.tuple.ports[self.client.other()]);
-            self.reading = Reading::Now(Box::new(Connection::new(Opening { server_port, ..opening })));
-        }
-        match &mut self.reading {
-            Reading::Now(connection) => Some(connection),
-            _ => None,
-        }
+        self.ended.unwrap_or_else(|| (self.connection.protocol(), self.connection.client()))
     }
 }
 
@@ -89,6 +72,14 @@ pub(crate) struct Reader {
     ready: VecDeque<Ready>,
     /// Calls in all of `ready`.
     waiting: usize,
+}
+
+/// Whose payload it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Speakers<'a> {
+    pub(crate) who: Who,
+    pub(crate) marks: Marks,
+    pub(crate) addresses: &'a Addresses,
 }
 
 #[derive(Clone, Copy)]
@@ -107,29 +98,38 @@ impl Reader {
         self.dissector.stats()
     }
 
+    /// What is kept of a conversation's payload, from now on if nothing was before.
+    pub(crate) fn open<'f>(&self, flow: &'f mut Flow) -> Option<&'f mut Reading> {
+        if flow.reading.is_none() {
+            flow.reading = Some(Box::new(Reading::new(flow)));
+        }
+        flow.reading.as_deref_mut()
+    }
+
     /// Takes bytes that one end sent, in their order.
-    pub(crate) fn read(&mut self, dialog: &mut Dialog, from: End, piece: Piece<'_>) {
-        let side = if from == dialog.client { Side::Client } else { Side::Server };
-        let Some(connection) = dialog.connection() else { return };
+    pub(crate) fn read(&mut self, speakers: Speakers<'_>, dialog: &mut Dialog, from: End, piece: Piece<'_>) {
+        if dialog.ended.is_some() {
+            return;
+        }
+        let side = if from == speakers.marks.client() { Side::Client } else { Side::Server };
         let Piece { time, offset, bytes, missing } = piece;
-        self.dissector.push(connection, StreamChunk { side, time, offset, bytes, missing: u64::from(missing) });
-        self.collect(dialog);
+        let chunk = StreamChunk { side, time, offset, bytes, missing: u64::from(missing) };
+        self.dissector.push(&mut dialog.connection, chunk);
+        self.collect(speakers, dialog);
     }
 
     /// Ends requests whose deadline has passed.
-    pub(crate) fn handle_timeout(&mut self, dialog: &mut Dialog, now: Timestamp) {
-        if let Reading::Now(connection) = &mut dialog.reading {
-            self.dissector.handle_timeout(connection, now);
-            self.collect(dialog);
+    pub(crate) fn handle_timeout(&mut self, speakers: Speakers<'_>, dialog: &mut Dialog, now: Timestamp) {
+        if dialog.ended.is_none() {
+            self.dissector.handle_timeout(&mut dialog.connection, now);
+            self.collect(speakers, dialog);
         }
     }
 
     /// When a request's deadline passes.
-    pub(crate) fn poll_timeout(&self, dialog: &Dialog) -> Option<Timestamp> {
-        match &dialog.reading {
-            Reading::Now(connection) => connection.poll_timeout(&self.dissector.options().limits),
-            _ => None,
-        }
+    pub(crate) fn poll_timeout(&self, reading: &Reading) -> Option<Timestamp> {
+        let Dialog { connection, ended, .. } = &reading.dialog;
+        if ended.is_some() { None } else { connection.poll_timeout(&self.dissector.options().limits) }
     }
 
     pub(crate) fn has_calls(&self) -> bool {
@@ -137,22 +137,26 @@ impl Reader {
     }
 
     /// Nothing more will come of this conversation.
-    pub(crate) fn close(&mut self, dialog: &mut Dialog) {
-        let Reading::Now(connection) = &mut dialog.reading else { return };
-        let (protocol, client) = (connection.protocol(), connection.client());
-        self.dissector.close(connection);
-        let protocol = protocol.or(connection.protocol());
-        self.collect(dialog);
-        dialog.reading = Reading::Ended(protocol, client);
+    pub(crate) fn close(&mut self, speakers: Speakers<'_>, dialog: &mut Dialog) {
+        if dialog.ended.is_some() {
+            return;
+        }
+        let (protocol, client) = dialog.verdict();
+        self.dissector.close(&mut dialog.connection);
+        let protocol = protocol.or(dialog.connection.protocol());
+        self.collect(speakers, dialog);
+        dialog.ended = Some((protocol, client));
     }
 
     /// Notes whose the calls are that have come since.
-    fn collect(&mut self, dialog: &Dialog) {
+    fn collect(&mut self, speakers: Speakers<'_>, dialog: &Dialog) {
         let calls = self.dissector.ready_calls().saturating_sub(self.waiting);
         if calls > 0 {
             self.waiting += calls;
-            let base = Sides { client: dialog.base[dialog.client], server: dialog.base[dialog.client.other()] };
-            self.ready.push_back(Ready { calls, conversation: dialog.conversation(dialog.client), base });
+            let Speakers { who, marks, addresses } = speakers;
+            let client = marks.client();
+            let base = Sides { client: dialog.base[client], server: dialog.base[client.other()] };
+            self.ready.push_back(Ready { calls, conversation: who.conversation(marks, client, addresses), base });
         }
     }
 

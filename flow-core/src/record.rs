@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol_parsers::{Call, Protocol, Side, Timestamp};
 
 use crate::Layer;
+use crate::key::Tuple;
 
 /// How a conversation's bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,15 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
             Self::Icmp => "icmp",
+        }
+    }
+
+    /// Its number in a [`Tuple`].
+    pub(crate) const fn ip_protocol(self) -> u8 {
+        match self {
+            Self::Tcp => Tuple::TCP,
+            Self::Udp => Tuple::UDP,
+            Self::Icmp => Tuple::ICMP,
         }
     }
 }

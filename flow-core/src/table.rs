@@ -1,63 +1,60 @@
-//! All conversations: found by key, ended by time.
+//! All conversations: found by key, looked at when their time has come.
 
-use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::time::Duration;
 
-use hashbrown::HashTable;
 use protocol_parsers::Timestamp;
 
 use crate::decode::Layers;
-use crate::flow::Flow;
+use crate::flow::{Addresses, Flow};
+use crate::index::Index;
 use crate::key::Tuple;
+use crate::marks::Marks;
+use crate::slab::Slab;
+use crate::wheel::Wheel;
 use crate::{Layer, Limits, Options};
 
 /// Place of a conversation in the table, for as long as it lives.
 pub(crate) type Slot = u32;
 
+/// Why a conversation is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It may be over.
+    End,
+    /// A request of it may have waited too long.
+    Request,
+    /// Its running piece is over.
+    Piece,
+}
+
 /// Conversations by key and by deadline.
 pub(crate) struct Table {
-    slots: Vec<Option<Entry>>,
-    free: Vec<Slot>,
-    index: HashTable<Slot>,
+    flows: Slab<Flow>,
+    pub(crate) addresses: Addresses,
+    index: Index,
     random: ahash::RandomState,
     /// When they end if nothing more comes, or earlier: those that only one end takes part in, and the others.
-    ends: [BTreeSet<(Timestamp, Slot)>; 2],
-    /// When they want to be looked at before.
-    alarms: BTreeSet<(Timestamp, Slot)>,
-    /// None of these is earlier than this.
-    soonest: Timestamp,
+    ends: Wheel,
+    requests: Wheel,
+    pieces: Wheel,
+    /// When the running pieces are over.
+    piece_ends: Vec<Timestamp>,
     vlan_in_key: bool,
     interface_in_key: bool,
-}
-
-struct Entry {
-    flow: Flow,
-    hash: u64,
-    /// In which of `ends` it stands.
-    is_mutual: bool,
-    /// What stands for it in `ends` and in `alarms`.
-    deadlines: Deadlines,
-}
-
-/// When a conversation wants to be looked at, on the steady clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadlines {
-    /// It is over if nothing more comes.
-    pub(crate) end: Timestamp,
-    /// Something of it is due before; [`Timestamp::MAX`] where nothing is.
-    pub(crate) alarm: Timestamp,
 }
 
 impl Table {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            index: HashTable::new(),
+            flows: Slab::new(),
+            addresses: Addresses::new(),
+            index: Index::new(),
             random: crate::hash::keyed(),
-            ends: Default::default(),
-            alarms: BTreeSet::new(),
-            soonest: Timestamp::ZERO,
+            ends: Wheel::new(),
+            requests: Wheel::new(),
+            pieces: Wheel::new(),
+            piece_ends: Vec::new(),
             vlan_in_key: options.vlan_in_key,
             interface_in_key: options.interface_in_key,
         }
@@ -67,141 +64,145 @@ impl Table {
         self.index.len()
     }
 
-    pub(crate) fn get(&mut self, slot: Slot) -> Option<&mut Flow> {
-        self.slots.get_mut(slot as usize)?.as_mut().map(|entry| &mut entry.flow)
+    pub(crate) fn look(&self, slot: Slot) -> Option<&Flow> {
+        self.flows.get(slot)
     }
 
-    pub(crate) fn find(&self, tuple: &Tuple, interface: u32, layers: &Layers) -> Option<Slot> {
-        let hash = self.hash(tuple, interface, layers.as_slice());
-        let is_same = |slot: &Slot| {
-            let Some(Some(entry)) = self.slots.get(*slot as usize) else { return false };
-            let flow = &entry.flow;
-            entry.hash == hash
-                && flow.dialog.tuple == *tuple
-                && (!self.interface_in_key || flow.dialog.interface == interface)
-                && (flow.layers.is_empty() && layers.count() == 0
-                    || self.in_key(&flow.layers).eq(self.in_key(layers.as_slice())))
-        };
-        self.index.find(hash, is_same).copied()
+    /// The conversation, and the addresses of all.
+    #[inline]
+    pub(crate) fn get_with_addresses(&mut self, slot: Slot) -> Option<(&mut Flow, &Addresses)> {
+        Some((self.flows.get_mut(slot)?, &self.addresses))
     }
 
-    pub(crate) fn insert(&mut self, flow: Flow, limits: &Limits) -> Slot {
-        let hash = self.hash(&flow.dialog.tuple, flow.dialog.interface, &flow.layers);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as Slot
-        });
-        let is_mutual = flow.is_mutual();
-        let deadlines = Deadlines { end: flow.idle_deadline(limits), alarm: Timestamp::MAX };
-        self.ends_of(is_mutual).insert((deadlines.end, slot));
-        self.soonest = self.soonest.min(deadlines.end);
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(Entry { flow, hash, is_mutual, deadlines });
-        }
-        let slots = &self.slots;
-        let hash_of = |slot: &Slot| slots.get(*slot as usize).and_then(Option::as_ref).map_or(0, |entry| entry.hash);
-        self.index.insert_unique(hash, slot, hash_of);
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &Layers) -> Option<Slot> {
+        self.index.find(hash, |slot| {
+            self.flows.get(slot).is_some_and(|flow| {
+                flow.who.is(tuple, flow.marks.is_v6(), &self.addresses)
+                    && flow.marks.transport().ip_protocol() == tuple.protocol
+                    && (!self.interface_in_key || flow.who.interface == interface)
+                    && (flow.side.is_none() && layers.count() == 0
+                        || self.in_key(flow.layers()).eq(self.in_key(layers.as_slice())))
+            })
+        })
+    }
+
+    /// Puts in a conversation that `make` makes, by the hash of its key. It wants to be looked at in time.
+    pub(crate) fn insert(&mut self, hash: u64, make: impl FnOnce(&mut Addresses) -> Flow) -> Slot {
+        let flow = make(&mut self.addresses);
+        let slot = self.flows.insert(flow);
+        self.index.insert(hash, slot);
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Flow> {
-        let entry = self.slots.get_mut(slot as usize)?.take()?;
-        if let Ok(found) = self.index.find_entry(entry.hash, |other| *other == slot) {
-            found.remove();
+        let flow = self.flows.get(slot)?;
+        let is_v6 = flow.marks.is_v6();
+        let hosts = flow.who.hosts(is_v6, &self.addresses);
+        let tuple = Tuple { hosts, ports: flow.who.ports, protocol: flow.marks.transport().ip_protocol() };
+        let hash = self.hash(&tuple, flow.who.interface, flow.layers());
+        self.index.remove(hash, slot);
+        for wheel in [&mut self.ends, &mut self.requests, &mut self.pieces] {
+            wheel.take_out(slot);
         }
-        self.ends_of(entry.is_mutual).remove(&(entry.deadlines.end, slot));
-        self.alarms.remove(&(entry.deadlines.alarm, slot));
-        self.free.push(slot);
-        Some(entry.flow)
+        self.flows.remove(slot)
     }
 
-    /// Wants to hear of a conversation in time. A later time than the one that stands is looked at when that has come.
-    pub(crate) fn arm(&mut self, slot: Slot, wanted: Deadlines) {
-        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
-        let is_mutual = entry.is_mutual || entry.flow.is_mutual();
-        if wanted.end < entry.deadlines.end || is_mutual != entry.is_mutual {
-            self.set_end(slot, is_mutual, wanted.end);
+    /// Files a conversation by when it is over if nothing more comes.
+    pub(crate) fn file(&mut self, slot: Slot, limits: &Limits) {
+        let Some(flow) = self.flows.get_mut(slot) else { return };
+        flow.marks.set(Marks::FRESH, false);
+        self.ends.take_out(slot);
+        self.ends.file(slot, usize::from(flow.is_mutual()), flow.idle_deadline(limits));
+    }
+
+    /// Files it by when a request will have waited too long, unless it is filed by an earlier one.
+    pub(crate) fn file_request(&mut self, slot: Slot, deadline: Timestamp) {
+        if !self.requests.is_filed(slot) {
+            self.requests.file(slot, 0, deadline);
         }
-        self.set_alarm(slot, |stands| wanted.alarm.min(stands));
     }
 
-    /// Sets the deadlines anew, later ones included.
-    pub(crate) fn rearm(&mut self, slot: Slot, deadlines: Deadlines) {
-        let Some(Some(entry)) = self.slots.get(slot as usize) else { return };
-        self.set_end(slot, entry.is_mutual, deadlines.end);
-        self.set_alarm(slot, |_| deadlines.alarm);
+    /// Files it by when its running piece is over.
+    pub(crate) fn file_piece(&mut self, slot: Slot, deadline: Timestamp) {
+        if self.piece_ends.len() <= slot as usize {
+            self.piece_ends.resize(slot as usize + 1, Timestamp::ZERO);
+        }
+        if let Some(end) = self.piece_ends.get_mut(slot as usize) {
+            *end = deadline;
+        }
+        self.pieces.file(slot, 0, deadline);
     }
 
-    /// The next one whose deadline has passed.
+    /// The next one whose time has come, and why; it is filed for that no longer.
     #[inline]
-    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Slot> {
+    pub(crate) fn due(
+        &mut self,
+        now: Timestamp,
+        limits: &Limits,
+        request_deadline: impl Fn(&Flow) -> Timestamp,
+    ) -> Option<(Slot, Reason)> {
         // Asked for every packet, and nearly never true.
-        if now <= self.soonest {
+        if [&self.ends, &self.requests, &self.pieces].iter().all(|wheel| !wheel.may_be_due(now)) {
             return None;
         }
-        let next = self.next();
-        self.soonest = next.map_or(now, |(deadline, _)| deadline);
-        next.filter(|(deadline, _)| *deadline < now).map(|(_, slot)| slot)
+        loop {
+            let (time, reason) = self.next()?;
+            if time >= now {
+                return None;
+            }
+            // The earliest of all, so that what happens does not depend on how often anybody asks.
+            let soon = time + Duration::from_nanos(1);
+            let Self { flows, ends, requests, pieces, piece_ends, .. } = self;
+            let of_flow = |slot: Slot, deadline: &dyn Fn(&Flow) -> Timestamp| {
+                flows.get(slot).map_or(Timestamp::ZERO, deadline)
+            };
+            let due = match reason {
+                Reason::End => ends.due(soon, |slot| of_flow(slot, &|flow| flow.idle_deadline(limits))),
+                Reason::Request => requests.due(soon, |slot| of_flow(slot, &request_deadline)),
+                Reason::Piece => pieces.due(soon, |slot| piece_ends.get(slot as usize).copied().unwrap_or_default()),
+            };
+            if let Some(slot) = due {
+                return Some((slot, reason));
+            }
+        }
     }
 
-    /// The earliest deadline.
+    /// When one may want to be looked at.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.next().map(|(deadline, _)| deadline)
     }
 
     /// The one that makes room: that would end first, of those that only one end takes part in as long as there are any.
     pub(crate) fn victim(&mut self, limits: &Limits) -> Option<Slot> {
-        for is_mutual in [false, true] {
-            while let Some(&(stands, slot)) = self.ends_of(is_mutual).first() {
-                let end = self.get(slot)?.idle_deadline(limits);
-                if end <= stands {
+        for class in [0, 1] {
+            while let Some(slot) = self.ends.first(class) {
+                if !self.flows.get(slot)?.marks.has(Marks::FRESH) {
                     return Some(slot);
                 }
                 // Packets came since it was put there: each time is corrected once at most.
-                self.set_end(slot, is_mutual, end);
+                self.file(slot, limits);
             }
         }
         None
     }
 
-    /// The one with the earliest deadline.
-    pub(crate) fn first(&self) -> Option<Slot> {
-        self.next().map(|(_, slot)| slot)
+    /// All of them, in the order in which they began.
+    pub(crate) fn all(&self) -> Vec<Slot> {
+        let mut all: Vec<(u64, Slot)> =
+            self.flows.iter().map(|(slot, flow)| (flow.who.id, slot)).filter(|(id, _)| *id != 0).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    fn next(&self) -> Option<(Timestamp, Slot)> {
-        let [alone, mutual] = &self.ends;
-        [alone, mutual, &self.alarms].into_iter().filter_map(|set| set.first().copied()).min()
-    }
-
-    fn ends_of(&mut self, is_mutual: bool) -> &mut BTreeSet<(Timestamp, Slot)> {
-        let [alone, mutual] = &mut self.ends;
-        if is_mutual { mutual } else { alone }
-    }
-
-    fn set_end(&mut self, slot: Slot, is_mutual: bool, end: Timestamp) {
-        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
-        let before =
-            (std::mem::replace(&mut entry.is_mutual, is_mutual), std::mem::replace(&mut entry.deadlines.end, end));
-        if before != (is_mutual, end) {
-            self.ends_of(before.0).remove(&(before.1, slot));
-            self.ends_of(is_mutual).insert((end, slot));
-            self.soonest = self.soonest.min(end);
-        }
-    }
-
-    fn set_alarm(&mut self, slot: Slot, change: impl FnOnce(Timestamp) -> Timestamp) {
-        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return };
-        let before = entry.deadlines.alarm;
-        let alarm = change(before);
-        entry.deadlines.alarm = alarm;
-        if alarm != before {
-            self.alarms.remove(&(before, slot));
-            if alarm < Timestamp::MAX {
-                self.alarms.insert((alarm, slot));
-                self.soonest = self.soonest.min(alarm);
-            }
-        }
+    fn next(&self) -> Option<(Timestamp, Reason)> {
+        let next = |wheel: &Wheel, reason| wheel.next_time().map(|time| (time, reason));
+        let all = [
+            next(&self.ends, Reason::End),
+            next(&self.requests, Reason::Request),
+            next(&self.pieces, Reason::Piece),
+        ];
+        all.into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
     fn in_key(&self, layers: &[Layer]) -> impl Iterator<Item = Layer> {
@@ -209,7 +210,8 @@ impl Table {
         layers.iter().filter_map(move |layer| layer.in_key(vlans))
     }
 
-    fn hash(&self, tuple: &Tuple, interface: u32, layers: &[Layer]) -> u64 {
+    #[inline]
+    pub(crate) fn hash(&self, tuple: &Tuple, interface: u32, layers: &[Layer]) -> u64 {
         use std::hash::{Hash, Hasher};
         let mut hasher = self.random.build_hasher();
         tuple.hash(&mut hasher);

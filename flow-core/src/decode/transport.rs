@@ -31,6 +31,11 @@ impl Flags {
     const RST: u8 = 4;
     const ACK: u8 = 16;
 
+    /// With any of them but ACK.
+    pub(crate) fn is_special(self) -> bool {
+        self.0 & (Self::FIN | Self::SYN | Self::RST) != 0
+    }
+
     pub(crate) fn fin(self) -> bool {
         self.0 & Self::FIN != 0
     }

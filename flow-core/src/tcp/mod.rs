@@ -1,18 +1,23 @@
 //! TCP (RFC 9293) as a bystander sees it.
 
+mod handshake;
 mod health;
 mod sequence;
 mod stream;
 
-pub(crate) use health::{EndCounters, Handshake, Health};
+pub(crate) use handshake::Handshake;
+pub(crate) use sequence::Holes;
 pub(crate) use stream::{Piece, Shared, Stream};
 
 use protocol_parsers::Timestamp;
 use sequence::{NEAR, distance};
 
 use crate::Close;
+use crate::counts::{Event, Large};
 use crate::decode::TcpHeader;
+use crate::flow::Flow;
 use crate::key::End;
+use crate::marks::Marks;
 
 /// Why a conversation is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,144 +44,196 @@ impl Ended {
     }
 }
 
-/// State of one connection.
-#[derive(Debug, Default)]
+/// Numbers and times of one connection. What they mean depends on the conversation's [`Marks`].
+#[derive(Default)]
 pub(crate) struct Tcp {
-    pub(crate) handshake: Handshake,
-    pub(crate) health: Health,
-    pub(crate) streams: [Stream; 2],
-    /// Initial sequence numbers; of a connection joined later the one before the first seen.
-    initial: [Option<u32>; 2],
-    /// Sequence number of each end's FIN.
-    fins: [Option<u32>; 2],
-    /// Whether the other end has acknowledged it.
-    are_fins_heard: [bool; 2],
-    /// Who reset it first, unless both had closed.
-    reset: Option<End>,
-    /// Behind what each end had sent until then.
-    sent_before_reset: [Option<u32>; 2],
-    /// A segment that is no part of a handshake was seen.
-    beyond_handshake: bool,
+    /// Initial sequence numbers; of an end joined later the one before the first seen.
+    initial: [u32; 2],
+    /// Behind the highest sequence numbers seen. That of a FIN is the last before.
+    edges: [u32; 2],
+    /// From the first packet to the SYN-ACK, and to the ACK that ends the handshake, in nanoseconds.
+    syn_ack_after: u32,
+    ack_after: u32,
+    talk: Talk,
 }
 
-impl Tcp {
+/// While nobody has reset the connection: when each end said something new. After that: the edges of then.
+#[derive(Default)]
+struct Talk([u16; 6]);
+
+/// The last 48 bits of nanoseconds are told apart: three days.
+const TIME_BITS: u32 = 48;
+
+impl Talk {
+    fn set_said(&mut self, end: End, time: Timestamp) {
+        let [a, b, c, _] = [0, 16, 32, 48].map(|shift| (time.as_nanos() >> shift) as u16);
+        let [low, high] = [[0, 1, 2], [3, 4, 5]];
+        for (place, part) in [low, high][end].into_iter().zip([a, b, c]) {
+            self.0[place] = part;
+        }
+    }
+
+    /// How long ago that end said something.
+    fn since_said(&self, end: End, now: Timestamp) -> std::time::Duration {
+        let [a, b, c, d, e, f] = self.0.map(u64::from);
+        let said = [a | b << 16 | c << 32, d | e << 16 | f << 32][end];
+        let passed = now.as_nanos().wrapping_sub(said) << (64 - TIME_BITS);
+        // A clock that runs backwards gives no negative times.
+        let passed = if passed >> 63 == 1 { 0 } else { passed >> (64 - TIME_BITS) };
+        std::time::Duration::from_nanos(passed)
+    }
+
+    fn set_sent(&mut self, sent: [u32; 2]) {
+        let [a, b] = sent;
+        self.0 = [a as u16, (a >> 16) as u16, b as u16, (b >> 16) as u16, 0, 0];
+    }
+
+    fn sent(&self, end: End) -> u32 {
+        let [a, b, c, d, ..] = self.0.map(u32::from);
+        [a | b << 16, c | d << 16][end]
+    }
+}
+
+/// What the segments of a connection tell.
+impl Flow {
     /// Whether this SYN opens another connection than this one.
     pub(crate) fn is_reopened_by(&self, from: End, header: &TcpHeader) -> bool {
         let flags = header.flags;
         if !flags.syn() || flags.ack() || flags.rst() {
             return false;
         }
+        if self.marks.of(from, Marks::SEEN) {
+            return self.tcp.initial[from] != header.seq;
+        }
         // Of a connection that this end was not seen in, nothing is left to open once the other end was past its own SYN.
-        self.initial[from].map_or(self.beyond_handshake || self.is_over(), |initial| initial != header.seq)
+        self.marks.has(Marks::BEYOND_HANDSHAKE) || self.is_over()
     }
 
     /// Takes in the flags and sequence numbers of a segment.
-    pub(crate) fn see(
-        &mut self,
-        from: End,
-        time: Timestamp,
-        header: &TcpHeader,
-        payload: u32,
-        counters: &mut [EndCounters; 2],
-    ) {
+    #[inline]
+    pub(crate) fn segment(&mut self, from: End, time: Timestamp, header: &TcpHeader, payload: u32) {
         let flags = header.flags;
-        let mine = &mut counters[from];
-        mine.syn += u64::from(flags.syn() && !flags.ack());
-        mine.syn_ack += u64::from(flags.syn() && flags.ack());
-        mine.fin += u64::from(flags.fin());
-        mine.rst += u64::from(flags.rst());
-        if self.reset == Some(from) && self.goes_on(from, header, payload) {
-            self.reset = None;
+        if flags.is_special() {
+            self.count_flags(from, header);
         }
-        self.handshake.see(from, time, header);
-        self.health.see(from, time, header, payload, counters);
+        if self.marks.of(from, Marks::RESET) && self.goes_on(from, header, payload) {
+            self.marks.clear_both(Marks::RESET);
+        }
         if flags.rst() {
-            if self.reset.is_none() && !self.both_closed() {
-                self.reset = Some(from);
-                self.sent_before_reset = self.health.sent();
-                // What it sent before may still come.
-                if let Some(sent) = &mut self.sent_before_reset[from]
-                    && (0..NEAR).contains(&distance(*sent, header.seq))
-                {
-                    *sent = header.seq;
-                }
-            }
+            self.reset(from, header);
             return;
         }
-        let first = if flags.syn() { header.seq.wrapping_add(1) } else { header.seq };
-        if flags.syn() {
-            self.streams[from].begin(first);
-        } else {
-            self.beyond_handshake |= !self.handshake.is_complete() || payload > 0;
+        if !self.marks.has(Marks::ACK) {
+            self.shake_hands(from, time, header);
         }
-        self.initial[from].get_or_insert(first.wrapping_sub(1));
-        // More than a keep-alive's byte behind its FIN: somebody else sent that.
-        if payload > 1 && self.fins[from].is_some_and(|fin| distance(fin, first.wrapping_add(payload)) > 0) {
-            self.fins[from] = None;
-            self.are_fins_heard[from] = false;
+        if !self.marks.of(from, Marks::SEEN) || flags.syn() {
+            self.begin(from, header);
         }
-        if flags.fin() {
-            self.fins[from].get_or_insert(first.wrapping_add(payload));
+        self.measure(from, time, header, payload);
+        if !flags.syn() && (payload > 0 || !self.marks.has(Marks::ACK)) {
+            self.marks.set(Marks::BEYOND_HANDSHAKE, true);
+        }
+        if flags.fin() && header.seq.wrapping_add(payload + 1 + u32::from(flags.syn())) == self.tcp.edges[from] {
+            self.marks.set_of(from, Marks::FIN, true);
         }
         let other = from.other();
-        if flags.ack() && self.fins[other].is_some_and(|fin| distance(fin, header.ack) > 0) {
-            self.are_fins_heard[other] = true;
+        if flags.ack() && self.marks.of(other, Marks::FIN) && distance(self.tcp.edges[other], header.ack) >= 0 {
+            self.marks.set_of(other, Marks::FIN_HEARD, true);
         }
+    }
+
+    fn count_flags(&mut self, from: End, header: &TcpHeader) {
+        let flags = header.flags;
+        let syn = flags.syn().then_some(if flags.ack() { Event::SynAck } else { Event::Syn });
+        let fin = flags.fin().then_some(Event::Fin);
+        let rst = flags.rst().then_some(Event::Rst);
+        for event in [syn, fin, rst].into_iter().flatten() {
+            self.event(from, event);
+        }
+    }
+
+    /// Notes where the sequence numbers of this end begin.
+    fn begin(&mut self, from: End, header: &TcpHeader) {
+        if !self.marks.of(from, Marks::SEEN) {
+            self.tcp.edges[from] = header.seq;
+            self.tcp.initial[from] = header.seq.wrapping_sub(1);
+        }
+        if header.flags.syn() && !self.marks.of(from, Marks::BEGUN) {
+            self.tcp.initial[from] = header.seq;
+            self.marks.set_of(from, Marks::BEGUN, true);
+        }
+        self.marks.set_of(from, Marks::SEEN, true);
+    }
+
+    fn reset(&mut self, from: End, header: &TcpHeader) {
+        if self.marks.who(Marks::RESET).is_some() || self.marks.both(Marks::FIN) {
+            return;
+        }
+        let mut sent = self.tcp.edges;
+        // What it sent before may still come.
+        if (0..NEAR).contains(&distance(sent[from], header.seq)) {
+            sent[from] = header.seq;
+        }
+        self.marks.set_of(from, Marks::RESET, true);
+        for end in End::BOTH {
+            self.marks.set_of(end, Marks::SENT_KNOWN, self.marks.of(end, Marks::SEEN));
+        }
+        self.marks.clear_both(Marks::UNACKNOWLEDGED);
+        self.marks.clear_both(Marks::SPOKE_LAST);
+        self.tcp.talk.set_sent(sent);
     }
 
     /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
     fn goes_on(&self, from: End, header: &TcpHeader, payload: u32) -> bool {
         let flags = header.flags;
         let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
-        let before = &self.sent_before_reset;
-        let says_more = before[from].is_some_and(|sent| distance(sent, end) > 0);
-        let hears_more = flags.ack() && before[from.other()].is_some_and(|sent| distance(sent, header.ack) > 0);
-        !flags.rst() && (flags.syn() || says_more || hears_more)
+        let is_beyond = |of: End, number: u32| {
+            self.marks.of(of, Marks::SENT_KNOWN) && distance(self.tcp.talk.sent(of), number) > 0
+        };
+        !flags.rst() && (flags.syn() || is_beyond(from, end) || flags.ack() && is_beyond(from.other(), header.ack))
+    }
+
+    /// Sequence number of this end's first byte, where its SYN was seen.
+    pub(crate) fn first_byte(&self, end: End) -> Option<u32> {
+        self.marks.of(end, Marks::BEGUN).then(|| self.tcp.initial[end].wrapping_add(1))
+    }
+
+    /// Sequence number of this end's FIN.
+    pub(crate) fn fin(&self, end: End) -> Option<u32> {
+        self.marks.of(end, Marks::FIN).then(|| self.tcp.edges[end].wrapping_sub(1))
     }
 
     /// The acknowledgement as far as it covers bytes: a FIN takes a number of its own.
     pub(crate) fn acknowledged_bytes(&self, of: End, ack: u32) -> u32 {
-        match self.fins[of] {
-            Some(fin) if ack == fin.wrapping_add(1) => fin,
-            _ => ack,
-        }
+        self.fin(of).filter(|fin| ack == fin.wrapping_add(1)).unwrap_or(ack)
     }
 
     /// Whether the connection is open on both sides, as far as one can tell.
     pub(crate) fn is_established(&self) -> bool {
-        self.handshake.is_complete() || self.beyond_handshake
+        self.marks.has(Marks::ACK | Marks::BEYOND_HANDSHAKE)
     }
 
     /// Whether nothing more is to come: the last acknowledgement of two closings may take as long as any other.
     pub(crate) fn is_over(&self) -> bool {
-        self.reset.is_some() || self.are_fins_heard == [true; 2]
-    }
-
-    fn both_closed(&self) -> bool {
-        self.fins.iter().all(Option::is_some)
-    }
-
-    /// Whether both ends closed, and everything before was handed on.
-    pub(crate) fn is_read_to_the_end(&self) -> bool {
-        End::BOTH.iter().all(|&end| self.fins[end].is_some_and(|fin| self.streams[end].reached(fin)))
+        self.marks.has(Marks::RESET * 3) || self.marks.both(Marks::FIN_HEARD)
     }
 
     /// How it ended, `client` being who opened it.
-    pub(crate) fn close(&self, client: End, counters: &[EndCounters; 2], ended: Ended) -> Close {
+    pub(crate) fn close_of_tcp(&self, client: End, counters: &Large, ended: Ended) -> Close {
         let server = client.other();
         let is_opening = counters[client].syn > 0 && counters[server].syn_ack == 0;
-        match (self.reset, self.fins[client], self.fins[server]) {
-            (None, Some(_), Some(_)) => Close::Finished,
-            (Some(end), ..) if end == server && is_opening && !self.beyond_handshake => Close::Refused,
+        let is_beyond = self.marks.has(Marks::BEYOND_HANDSHAKE);
+        let [client_fin, server_fin] = [client, server].map(|end| self.marks.of(end, Marks::FIN));
+        match (self.marks.who(Marks::RESET), client_fin, server_fin) {
+            (None, true, true) => Close::Finished,
+            (Some(end), ..) if end == server && is_opening && !is_beyond => Close::Refused,
             (Some(end), ..) if end == server => Close::ServerReset,
             (Some(_), ..) => Close::ClientReset,
-            (None, Some(_), _) => Close::ServerHalfClose,
-            (None, None, Some(_)) => Close::ClientHalfClose,
-            (None, None, None) if is_opening && counters[server].packets == 0 && !self.beyond_handshake => {
-                Close::SynUnanswered
-            }
-            (None, None, None) if !self.is_established() && counters[server].syn_ack > 0 => Close::SynAckUnanswered,
-            (None, None, None) => ended.close(),
+            (None, true, false) => Close::ServerHalfClose,
+            (None, false, true) => Close::ClientHalfClose,
+            (None, false, false) if is_opening && counters[server].packets == 0 && !is_beyond => Close::SynUnanswered,
+            (None, false, false) if !self.is_established() && counters[server].syn_ack > 0 => Close::SynAckUnanswered,
+            (None, false, false) => ended.close(),
         }
     }
 }

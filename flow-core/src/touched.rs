@@ -1,0 +1,78 @@
+//! Conversations that metrics have to look at, with what they had counted when metrics looked at them last.
+
+use crate::flow::{Flow, Snapshot};
+use crate::rollup::{Key, Rollup};
+use crate::table::{Slot, Table};
+use crate::Close;
+
+/// Those that have something new.
+#[derive(Default)]
+pub(crate) struct Touched {
+    /// Where nothing is left to look at there is no slot.
+    list: Vec<(Option<Slot>, Snapshot)>,
+    /// Where each slot stands in the list, plus one; 0 for those that have nothing new.
+    places: Vec<u32>,
+}
+
+impl Touched {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Before a packet of this conversation is counted.
+    #[inline]
+    pub(crate) fn note(&mut self, slot: Slot, flow: &Flow) {
+        if self.places.len() <= slot as usize {
+            self.places.resize(slot as usize + 1, 0);
+        }
+        if let Some(place @ 0) = self.places.get_mut(slot as usize) {
+            self.list.push((Some(slot), flow.snapshot()));
+            *place = self.list.len() as u32;
+        }
+    }
+
+    /// Counts in the metrics what is new of a conversation that has ended.
+    pub(crate) fn end(&mut self, slot: Slot, flow: &Flow, table: &Table, close: Close, rollup: &mut Rollup) {
+        let place = self.places.get_mut(slot as usize).map(std::mem::take).unwrap_or_default();
+        let noted = place.checked_sub(1).and_then(|place| self.list.get_mut(place as usize));
+        match noted {
+            Some((noted, before)) => {
+                *noted = None;
+                roll(flow, before, Some(close), table, rollup);
+            }
+            None => roll(flow, &flow.snapshot(), Some(close), table, rollup),
+        }
+    }
+
+    /// Counts in the metrics what is new of all conversations.
+    pub(crate) fn roll(&mut self, table: &Table, rollup: &mut Rollup) {
+        for (slot, before) in self.list.drain(..) {
+            let Some(slot) = slot else { continue };
+            if let Some(place) = self.places.get_mut(slot as usize) {
+                *place = 0;
+            }
+            if let Some(flow) = table.look(slot) {
+                roll(flow, &before, None, table, rollup);
+            }
+        }
+    }
+}
+
+fn roll(flow: &Flow, before: &Snapshot, close: Option<Close>, table: &Table, rollup: &mut Rollup) {
+    let (new, is_opened, rtt) = flow.since(before);
+    let protocol = flow.reading.as_deref().and_then(crate::reader::Reading::protocol);
+    let key = Key::of(&flow.conversation(&table.addresses), protocol);
+    rollup.add(key, |values| {
+        values.counters.merge(&new);
+        values.flows_opened += u64::from(is_opened);
+        values.flows_closed += u64::from(close.is_some());
+        values.flows_failed += u64::from(close.is_some_and(Close::is_failure));
+        if let Some(rtt) = rtt {
+            values.rtt.add(rtt);
+        }
+    });
+}
