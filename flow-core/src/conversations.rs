@@ -112,9 +112,34 @@ impl Conversations {
         Some(record)
     }
 
-    /// Counts a packet in its conversation and reads what it carries.
-    pub(crate) fn follow(&mut self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, stats: &mut Stats) {
-        let hash = self.table.hash(&view.tuple, packet.interface, layers.as_slice());
+    /// The hash of a packet's conversation.
+    #[inline]
+    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers) -> u64 {
+        self.table.hash(&view.tuple, packet.interface, layers.as_slice())
+    }
+
+    /// A conversation with this hash will be looked for soon.
+    #[inline(always)]
+    pub(crate) fn ask_for_place(&self, hash: u64) {
+        self.table.ask_for_place(hash);
+    }
+
+    /// And after that it will be looked at.
+    #[inline(always)]
+    pub(crate) fn ask_for(&self, hash: u64) {
+        self.table.ask_for(hash);
+    }
+
+    /// Counts a packet in its conversation, whose hash is `hash`, and reads what it carries.
+    #[inline]
+    pub(crate) fn follow(
+        &mut self,
+        packet: &Packet<'_>,
+        view: &View<'_>,
+        layers: &Layers,
+        hash: u64,
+        stats: &mut Stats,
+    ) {
         let found = self.table.find(hash, &view.tuple, packet.interface, layers);
         let (slot, is_new) = match found {
             Some(slot) if !self.is_reused(slot, view) => (slot, false),
@@ -133,7 +158,7 @@ impl Conversations {
         if self.rollup.is_some() {
             self.touched.note(slot, flow);
         }
-        let before = flow.standing();
+        let before = (flow.marks, flow.counts.has_packets(view.from));
         flow.count(view, packet.time, self.clock.steady());
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         let mut reader = self.reader.as_mut();
@@ -145,7 +170,7 @@ impl Conversations {
             Header::Icmp => {}
         }
         // A later end need not be noted: it is found when the noted one has come.
-        let stands_otherwise = is_new || flow.standing() != before;
+        let stands_otherwise = is_new || !before.1 || flow.marks.stands_otherwise(before.0);
         if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
@@ -205,7 +230,8 @@ impl Conversations {
         let Self { table, reader, clock, options, .. } = self;
         let now = clock.steady();
         table.due(now, &options.limits, |flow| {
-            let deadline = reader.as_ref().zip(flow.reading.as_deref()).and_then(|(reader, of)| reader.poll_timeout(of));
+            let deadline =
+                reader.as_ref().zip(flow.reading.as_deref()).and_then(|(reader, of)| reader.poll_timeout(of));
             deadline.map_or(now, |deadline| clock.steady_at(deadline))
         })
     }

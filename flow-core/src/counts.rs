@@ -140,7 +140,9 @@ impl Brief {
     }
 
     fn add(&mut self, duration: Duration) -> bool {
-        let (Ok(nanos), Some(count)) = (u32::try_from(nanos(duration)), self.count.checked_add(1)) else { return false };
+        let (Ok(nanos), Some(count)) = (u32::try_from(nanos(duration)), self.count.checked_add(1)) else {
+            return false;
+        };
         let Some(sum) = self.sum().checked_add(u64::from(nanos)) else { return false };
         *self = Self { count, max_ns: self.max_ns.max(nanos), sum_ns: [sum as u32, (sum >> 32) as u32] };
         true

@@ -3,7 +3,7 @@
 use protocol_parsers::Timestamp;
 
 use crate::conversations::Conversations;
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Decoded, Decoder, Layers, Plain, plain};
 use crate::{CallRecord, DropReason, FlowRecord, Metric, Options, Packet, Stats};
 
 /// What goes in.
@@ -12,7 +12,13 @@ use crate::{CallRecord, DropReason, FlowRecord, Metric, Options, Packet, Stats};
 pub enum Input<'a> {
     /// A captured frame.
     Packet(Packet<'a>),
+    /// Captured frames, one after the other: the same as each by itself, and cheaper. While some are followed, what the next ones need
+    /// is on its way from the memory.
+    Packets(&'a [Packet<'a>]),
 }
+
+/// So many packets are looked at ahead: their conversations fit into the first cache.
+const AHEAD: usize = 32;
 
 /// What comes out. Valid until the next call of the engine.
 #[derive(Clone, Debug)]
@@ -47,17 +53,53 @@ impl FlowEngine {
         }
     }
 
-    /// Takes in one thing that was seen.
+    /// Takes in one thing that was seen, or several.
     pub fn handle(&mut self, input: Input<'_>) {
-        let Input::Packet(packet) = input;
+        match input {
+            Input::Packet(packet) => self.follow_all(&[packet]),
+            Input::Packets(packets) => packets.chunks(AHEAD).for_each(|packets| self.follow_all(packets)),
+        }
+    }
+
+    fn follow_all(&mut self, packets: &[Packet<'_>]) {
+        let mut ahead = [const { None }; AHEAD];
+        for (packet, ahead) in packets.iter().zip(&mut ahead) {
+            *ahead = plain(packet);
+            if let Some(Plain { view, hash }) = ahead {
+                *hash = self.conversations.hash(packet, view, &Layers::NONE);
+                self.conversations.ask_for_place(*hash);
+            }
+        }
+        for plain in ahead.iter().flatten() {
+            self.conversations.ask_for(plain.hash);
+        }
+        for (packet, ahead) in packets.iter().zip(&ahead) {
+            self.follow(packet, ahead.as_ref());
+        }
+    }
+
+    /// Follows a packet, which was read already if it is a plain one.
+    #[inline]
+    fn follow(&mut self, packet: &Packet<'_>, plain: Option<&Plain<'_>>) {
         self.stats.packets += 1;
         self.advance(packet.time);
-        match self.decoder.decode(&packet) {
+        if let Some(Plain { view, hash }) = plain {
+            self.stats.packets_followed += 1;
+            self.conversations.follow(packet, view, &Layers::NONE, *hash, &mut self.stats);
+        } else {
+            self.follow_layered(packet);
+        }
+    }
+
+    /// Follows a packet that has to be read header by header.
+    fn follow_layered(&mut self, packet: &Packet<'_>) {
+        match self.decoder.decode(packet) {
             Err(dropped) => self.stats.count_drop(dropped.reason, u64::from(dropped.frames)),
             Ok((Decoded::Waits, _)) => {}
             Ok((Decoded::Packet(view), layers)) => {
                 self.stats.packets_followed += u64::from(view.frames);
-                self.conversations.follow(&packet, &view, layers, &mut self.stats);
+                let hash = self.conversations.hash(packet, &view, layers);
+                self.conversations.follow(packet, &view, layers, hash, &mut self.stats);
             }
         }
         self.count_fragments();
@@ -66,7 +108,6 @@ impl FlowEngine {
     /// Nothing else was seen up to this time: ends what has been quiet for too long.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
-        self.count_fragments();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if nothing else happens.
@@ -110,9 +151,11 @@ impl FlowEngine {
     }
 
     /// Brings everything to the present.
+    #[inline(always)]
     fn advance(&mut self, time: Timestamp) {
         self.conversations.advance(time, &mut self.stats);
         self.decoder.fragments.expire(self.conversations.clock().steady());
+        self.count_fragments();
     }
 
     fn count_fragments(&mut self) {

@@ -135,7 +135,13 @@ impl Who {
 
 impl Flow {
     /// A conversation that begins with this packet.
-    pub(crate) fn new(id: u64, packet: &Packet<'_>, view: &View<'_>, layers: &Layers, addresses: &mut Addresses) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        packet: &Packet<'_>,
+        view: &View<'_>,
+        layers: &Layers,
+        addresses: &mut Addresses,
+    ) -> Self {
         let transport = match view.header {
             Header::Tcp(_) => Transport::Tcp,
             Header::Udp => Transport::Udp,
@@ -250,11 +256,6 @@ impl Flow {
             Transport::Icmp => limits.icmp_idle,
         };
         self.quiet_since + patience
-    }
-
-    /// Whether it is over but for what still comes, and whether both ends took part: what its place among the others depends on.
-    pub(crate) fn standing(&self) -> (bool, bool) {
-        (self.is_over(), self.is_mutual())
     }
 
     /// Whether both ends took part: such conversations make room last.

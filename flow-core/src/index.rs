@@ -1,15 +1,17 @@
 //! Where a conversation is, by the hash of its key.
 //!
-//! Open addressing with linear probing over buckets of eight bytes: one cache line tells mostly all. A bucket's place grows with its
-//! hash, so that a larger table is filled in one pass; the table consists of segments that grow one by one, so that nobody waits
-//! for the growth of all of it.
+//! Open addressing with linear probing over buckets of eight bytes: one cache line tells mostly all. The table consists of segments that
+//! grow one by one, so that nobody waits for the growth of all of it. In each there are some buckets behind the last where a probing may
+//! begin, so that none has to go round.
 
 /// Half of a bucket is the upper half of the hash, half the slot. A slot is never [`EMPTY`]'s.
 const EMPTY: u64 = u64::MAX;
 /// Chosen by the lower bits of the hash.
 const SEGMENTS: usize = 256;
-/// Buckets of a segment's first table.
+/// Buckets where a probing may begin, of a segment's first table.
 const FIRST: usize = 8;
+/// Buckets behind those.
+const BEHIND: usize = 24;
 
 /// A set of slots, each with the hash of its key.
 pub(crate) struct Index {
@@ -50,17 +52,19 @@ impl Index {
     #[inline]
     pub(crate) fn bucket(&self, hash: u64) -> Option<&u64> {
         let segment = self.segments.get(segment_of(hash))?;
-        segment.buckets.get(home(upper(hash), segment.buckets.len()))
+        segment.buckets.get(segment.home(upper(hash)))
     }
 
     /// Adds a slot that is not there yet.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
         let Some(segment) = self.segments.get_mut(segment_of(hash)) else { return };
         // Four fifths full at most.
-        if segment.len * 5 >= segment.buckets.len() * 4 {
+        if segment.len * 5 >= segment.buckets.len().saturating_sub(BEHIND) * 4 {
             segment.grow();
         }
-        segment.put(u64::from(upper(hash)) << 32 | u64::from(slot));
+        while !segment.put(u64::from(upper(hash)) << 32 | u64::from(slot)) {
+            segment.grow();
+        }
         segment.len += 1;
         self.len += 1;
     }
@@ -76,65 +80,54 @@ impl Index {
     }
 }
 
+#[inline(always)]
 fn segment_of(hash: u64) -> usize {
     hash as usize % SEGMENTS
 }
 
+#[inline(always)]
 fn upper(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Where the probing for a hash begins.
-fn home(upper: u32, buckets: usize) -> usize {
-    ((u64::from(upper) * buckets as u64) >> 32) as usize
-}
-
 impl Segment {
+    /// Where the probing for a hash begins.
+    #[inline(always)]
+    fn home(&self, upper: u32) -> usize {
+        let homes = self.buckets.len().saturating_sub(BEHIND) as u64;
+        ((u64::from(upper) * homes) >> 32) as usize
+    }
+
     #[inline]
     fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
-        let mut place = home(upper(hash), self.buckets.len());
-        loop {
-            let bucket = *self.buckets.get(place)?;
+        let upper = upper(hash);
+        let home = self.home(upper);
+        for (place, &bucket) in self.buckets.get(home..)?.iter().enumerate() {
+            if (bucket >> 32) as u32 == upper && bucket != EMPTY && is_it(bucket as u32) {
+                return Some(home + place);
+            }
             if bucket == EMPTY {
-                return None;
+                break;
             }
-            if (bucket >> 32) as u32 == upper(hash) && is_it(bucket as u32) {
-                return Some(place);
-            }
-            place = self.next(place);
         }
+        None
     }
 
-    #[inline]
-    fn next(&self, place: usize) -> usize {
-        if place + 1 == self.buckets.len() { 0 } else { place + 1 }
-    }
-
-    /// There must be room.
-    fn put(&mut self, bucket: u64) {
-        let mut place = home((bucket >> 32) as u32, self.buckets.len());
-        while let Some(found) = self.buckets.get_mut(place) {
-            if *found == EMPTY {
-                *found = bucket;
-                return;
-            }
-            place = self.next(place);
-        }
+    /// Says whether there was room.
+    fn put(&mut self, bucket: u64) -> bool {
+        let home = self.home((bucket >> 32) as u32);
+        // The last one stays empty, so that every probing ends.
+        let end = self.buckets.len().saturating_sub(1);
+        let free = self.buckets.get_mut(home..end).and_then(|places| places.iter_mut().find(|place| **place == EMPTY));
+        free.map(|place| *place = bucket).is_some()
     }
 
     /// Empties a bucket, and moves up what was probed past it.
     fn clear(&mut self, mut hole: usize) {
-        let length = self.buckets.len();
         let mut place = hole;
-        loop {
-            place = self.next(place);
-            let Some(&bucket) = self.buckets.get(place) else { return };
-            if bucket == EMPTY {
-                break;
-            }
-            // It may move if its home is not behind the hole, going round.
-            let distance = |from: usize| (place + length - from) % length;
-            if distance(home((bucket >> 32) as u32, length)) >= distance(hole) {
+        while let Some(&bucket) = self.buckets.get(place + 1).filter(|bucket| **bucket != EMPTY) {
+            place += 1;
+            if self.home((bucket >> 32) as u32) <= hole {
                 self.buckets.swap(hole, place);
                 hole = place;
             }
@@ -144,12 +137,16 @@ impl Segment {
         }
     }
 
+    /// By a quarter: the memory of a million conversations counts more than the copying of four.
     fn grow(&mut self) {
-        // By a quarter: the memory of a million conversations counts more than the copying of four.
-        let length = (self.buckets.len() + self.buckets.len() / 4).max(FIRST);
-        let before = std::mem::replace(&mut self.buckets, vec![EMPTY; length]);
-        for bucket in before.into_iter().filter(|bucket| *bucket != EMPTY) {
-            self.put(bucket);
+        let mut homes = self.buckets.len().saturating_sub(BEHIND);
+        loop {
+            homes = (homes + homes / 4).max(FIRST);
+            let mut larger = Self { buckets: vec![EMPTY; homes + BEHIND], len: self.len };
+            if self.buckets.iter().filter(|bucket| **bucket != EMPTY).all(|bucket| larger.put(*bucket)) {
+                *self = larger;
+                return;
+            }
         }
     }
 }

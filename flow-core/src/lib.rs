@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod clock;
 mod conversations;
@@ -13,6 +13,7 @@ mod index;
 mod key;
 mod limits;
 mod marks;
+mod memory;
 mod metric;
 mod options;
 mod packet;

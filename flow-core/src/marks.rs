@@ -89,6 +89,12 @@ impl Marks {
         self.set(mark | mark << 1, false);
     }
 
+    /// Whether it may be over now and was not before, or open, or the other way round.
+    #[inline(always)]
+    pub(crate) fn stands_otherwise(self, before: Self) -> bool {
+        (self.0 ^ before.0) & (Self::BEYOND_HANDSHAKE | Self::ACK | Self::RESET * 3 | Self::FIN_HEARD * 3) != 0
+    }
+
     #[inline(always)]
     pub(crate) fn transport(self) -> Transport {
         match self.0 & Self::TRANSPORT {

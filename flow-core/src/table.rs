@@ -10,6 +10,7 @@ use crate::flow::{Addresses, Flow};
 use crate::index::Index;
 use crate::key::Tuple;
 use crate::marks::Marks;
+use crate::memory::prefetch;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
 use crate::{Layer, Limits, Options};
@@ -87,6 +88,22 @@ impl Table {
         })
     }
 
+    /// A conversation with this hash will be looked for soon.
+    #[inline(always)]
+    pub(crate) fn ask_for_place(&self, hash: u64) {
+        if let Some(bucket) = self.index.bucket(hash) {
+            prefetch(bucket);
+        }
+    }
+
+    /// And after that it will be looked at.
+    #[inline(always)]
+    pub(crate) fn ask_for(&self, hash: u64) {
+        if let Some(flow) = self.index.guess(hash).and_then(|slot| self.flows.get(slot)) {
+            prefetch(flow);
+        }
+    }
+
     /// Puts in a conversation that `make` makes, by the hash of its key. It wants to be looked at in time.
     pub(crate) fn insert(&mut self, hash: u64, make: impl FnOnce(&mut Addresses) -> Flow) -> Slot {
         let flow = make(&mut self.addresses);
@@ -154,9 +171,8 @@ impl Table {
             // The earliest of all, so that what happens does not depend on how often anybody asks.
             let soon = time + Duration::from_nanos(1);
             let Self { flows, ends, requests, pieces, piece_ends, .. } = self;
-            let of_flow = |slot: Slot, deadline: &dyn Fn(&Flow) -> Timestamp| {
-                flows.get(slot).map_or(Timestamp::ZERO, deadline)
-            };
+            let of_flow =
+                |slot: Slot, deadline: &dyn Fn(&Flow) -> Timestamp| flows.get(slot).map_or(Timestamp::ZERO, deadline);
             let due = match reason {
                 Reason::End => ends.due(soon, |slot| of_flow(slot, &|flow| flow.idle_deadline(limits))),
                 Reason::Request => requests.due(soon, |slot| of_flow(slot, &request_deadline)),
@@ -197,11 +213,8 @@ impl Table {
 
     fn next(&self) -> Option<(Timestamp, Reason)> {
         let next = |wheel: &Wheel, reason| wheel.next_time().map(|time| (time, reason));
-        let all = [
-            next(&self.ends, Reason::End),
-            next(&self.requests, Reason::Request),
-            next(&self.pieces, Reason::Piece),
-        ];
+        let all =
+            [next(&self.ends, Reason::End), next(&self.requests, Reason::Request), next(&self.pieces, Reason::Piece)];
         all.into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
@@ -218,8 +231,8 @@ impl Table {
         if self.interface_in_key {
             hasher.write_u32(interface);
         }
-        for layer in self.in_key(layers) {
-            layer.hash(&mut hasher);
+        if !layers.is_empty() {
+            self.in_key(layers).for_each(|layer| layer.hash(&mut hasher));
         }
         hasher.finish()
     }

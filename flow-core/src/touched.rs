@@ -1,9 +1,9 @@
 //! Conversations that metrics have to look at, with what they had counted when metrics looked at them last.
 
+use crate::Close;
 use crate::flow::{Flow, Snapshot};
 use crate::rollup::{Key, Rollup};
 use crate::table::{Slot, Table};
-use crate::Close;
 
 /// Those that have something new.
 #[derive(Default)]

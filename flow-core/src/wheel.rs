@@ -62,7 +62,10 @@ impl Wheel {
     pub(crate) fn new() -> Self {
         let rings = |class: usize| Rings {
             // An empty list refers to itself.
-            heads: (0..RINGS * LISTS).map(|list| head(class, list)).map(|own| Link { next: own, before: own }).collect(),
+            heads: (0..RINGS * LISTS)
+                .map(|list| head(class, list))
+                .map(|own| Link { next: own, before: own })
+                .collect(),
             occupied: Default::default(),
             near: BinaryHeap::new(),
         };
@@ -245,9 +248,10 @@ impl Rings {
             let shift = ring as u32 * RING_BITS;
             let digit = (now >> shift) as usize % LISTS;
             // Those before the present digit's are empty.
-            let place = words.iter().enumerate().find_map(|(word, bits)| {
-                (*bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)
-            })?;
+            let place = words
+                .iter()
+                .enumerate()
+                .find_map(|(word, bits)| (*bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize))?;
             debug_assert!(place >= digit, "a list was passed over");
             let block = now >> shift & !(LISTS as u64 - 1);
             Some(((block | place as u64) << shift, ring * LISTS + place))

@@ -88,6 +88,12 @@ impl Counted {
         self.poll();
     }
 
+    /// Takes packets and what comes out because of them.
+    pub fn packets(&mut self, packets: &[Packet<'_>]) {
+        self.engine.handle(Input::Packets(packets));
+        self.poll();
+    }
+
     fn poll(&mut self) {
         while let Some(output) = self.engine.poll() {
             match output {
@@ -130,16 +136,18 @@ pub fn replay(path: &Path, work: Work) -> Result<Outcome> {
     let mut file = CaptureFile::open(path)?;
     let mut counted = Counted::new(work.options());
     while let Some(batch) = file.next_batch()? {
-        for packet in batch {
-            counted.packet(Packet {
+        let packets: Vec<_> = batch
+            .into_iter()
+            .map(|packet| Packet {
                 time: Timestamp::from_nanos(packet.time_ns),
                 link: LinkType(packet.link.number()),
                 interface: packet.interface,
                 captured: packet.captured,
                 original_len: packet.original_len,
                 vlan: packet.vlan.map(VlanTag::id),
-            });
-        }
+            })
+            .collect();
+        counted.packets(&packets);
     }
     let found = counted.finish(work != Work::Flows)?;
     Ok(Outcome { found, cpu: cpu_time() - begin })

@@ -24,6 +24,7 @@ impl<'a> Region<'a> {
     }
 
     /// What follows the first `count` bytes, captured or not.
+    #[inline(always)]
     pub(crate) fn behind(self, count: u32) -> Self {
         Self { bytes: self.bytes.get(count as usize..).unwrap_or_default(), len: self.len.saturating_sub(count) }
     }

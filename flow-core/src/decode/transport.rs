@@ -59,46 +59,68 @@ const UDP_HEADER: usize = 8;
 const ICMP: u8 = 1;
 const ICMP_V6: u8 = 58;
 
+/// A segment or datagram.
+pub(super) struct Segment<'a> {
+    pub(super) from_port: u16,
+    pub(super) to_port: u16,
+    pub(super) header: Header,
+    pub(super) payload: Region<'a>,
+}
+
 /// Reads the transport header.
-#[inline]
 pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
-    let short = || if region.missing() > 0 { DropReason::CutShort } else { DropReason::Malformed };
-    let (protocol, [from_port, to_port], header, payload) = match protocol {
-        Tuple::TCP => {
-            let fixed: &[u8; TCP_HEADER] = region.bytes.first_chunk().ok_or_else(short)?;
-            let [a, b, c, d, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
-            let length = u32::from(offset >> 4) * 4;
-            if length < TCP_HEADER as u32 || length > region.len {
-                return Err(DropReason::Malformed);
-            }
-            let header = TcpHeader {
-                seq: u32::from_be_bytes([s0, s1, s2, s3]),
-                ack: u32::from_be_bytes([a0, a1, a2, a3]),
-                flags: Flags(flags),
-                window: u16::from_be_bytes([w0, w1]),
-            };
-            (Tuple::TCP, [[a, b], [c, d]].map(u16::from_be_bytes), Header::Tcp(header), region.behind(length))
-        }
-        Tuple::UDP => {
-            let fixed: &[u8; UDP_HEADER] = region.bytes.first_chunk().ok_or_else(short)?;
-            let [a, b, c, d, l0, l1, ..] = *fixed;
-            let length = match u32::from(u16::from_be_bytes([l0, l1])) {
-                // A jumbogram (RFC 2675 §4).
-                0 => region.len,
-                length if length < UDP_HEADER as u32 => return Err(DropReason::Malformed),
-                length => length.min(region.len),
-            };
-            let payload = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
-            (Tuple::UDP, [[a, b], [c, d]].map(u16::from_be_bytes), Header::Udp, payload)
-        }
-        ICMP | ICMP_V6 => {
-            let kind = region.u8(0).ok_or_else(short)?;
-            let is_echo = matches!((protocol, kind), (ICMP, 0 | 8) | (ICMP_V6, 128 | 129));
-            let id = if is_echo { region.u16(4).ok_or_else(short)? } else { 0 };
-            (Tuple::ICMP, [id, id], Header::Icmp, region.behind(8))
-        }
+    let (protocol, Segment { from_port, to_port, header, payload }) = match protocol {
+        Tuple::TCP => (Tuple::TCP, tcp(region)?),
+        Tuple::UDP => (Tuple::UDP, udp(region)?),
+        ICMP | ICMP_V6 => (Tuple::ICMP, icmp(protocol, region)?),
         _ => return Err(DropReason::Transport),
     };
     let (tuple, from) = Tuple::of(route, protocol, from_port, to_port);
     Ok(View { tuple, from, header, payload, frames: 0, frame_bytes: 0 })
+}
+
+#[inline(always)]
+pub(super) fn tcp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
+    let fixed: &[u8; TCP_HEADER] = region.bytes.first_chunk().ok_or_else(|| short(region))?;
+    let [a, b, c, d, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
+    let length = u32::from(offset >> 4) * 4;
+    if length < TCP_HEADER as u32 || length > region.len {
+        return Err(DropReason::Malformed);
+    }
+    let header = TcpHeader {
+        seq: u32::from_be_bytes([s0, s1, s2, s3]),
+        ack: u32::from_be_bytes([a0, a1, a2, a3]),
+        flags: Flags(flags),
+        window: u16::from_be_bytes([w0, w1]),
+    };
+    let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
+    Ok(Segment { from_port, to_port, header: Header::Tcp(header), payload: region.behind(length) })
+}
+
+#[inline(always)]
+pub(super) fn udp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
+    let fixed: &[u8; UDP_HEADER] = region.bytes.first_chunk().ok_or_else(|| short(region))?;
+    let [a, b, c, d, l0, l1, ..] = *fixed;
+    let length = match u32::from(u16::from_be_bytes([l0, l1])) {
+        // A jumbogram (RFC 2675 §4).
+        0 => region.len,
+        length if length < UDP_HEADER as u32 => return Err(DropReason::Malformed),
+        length => length.min(region.len),
+    };
+    let payload = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
+    let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
+    Ok(Segment { from_port, to_port, header: Header::Udp, payload })
+}
+
+fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
+    let kind = region.u8(0).ok_or_else(|| short(region))?;
+    let is_echo = matches!((protocol, kind), (ICMP, 0 | 8) | (ICMP_V6, 128 | 129));
+    let id = if is_echo { region.u16(4).ok_or_else(|| short(region))? } else { 0 };
+    Ok(Segment { from_port: id, to_port: id, header: Header::Icmp, payload: region.behind(8) })
+}
+
+/// Why a header is not there.
+#[cold]
+fn short(region: Region<'_>) -> DropReason {
+    if region.missing() > 0 { DropReason::CutShort } else { DropReason::Malformed }
 }

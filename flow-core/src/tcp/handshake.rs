@@ -72,9 +72,8 @@ impl Flow {
         if let Some(kept) = self.side.as_deref().and_then(|side| side.handshake.as_deref()) {
             return *kept;
         }
-        let after = |mark: u32, nanos: u32| {
-            self.marks.has(mark).then(|| self.first + Duration::from_nanos(u64::from(nanos)))
-        };
+        let after =
+            |mark: u32, nanos: u32| self.marks.has(mark).then(|| self.first + Duration::from_nanos(u64::from(nanos)));
         Handshake {
             syn: after(Marks::SYN, 0),
             syn_ack: after(Marks::SYN_ACK, self.tcp.syn_ack_after),

@@ -9,6 +9,8 @@ pub(crate) use handshake::Handshake;
 pub(crate) use sequence::Holes;
 pub(crate) use stream::{Piece, Shared, Stream};
 
+use std::time::Duration;
+
 use protocol_parsers::Timestamp;
 use sequence::{NEAR, distance};
 
@@ -59,38 +61,33 @@ pub(crate) struct Tcp {
 
 /// While nobody has reset the connection: when each end said something new. After that: the edges of then.
 #[derive(Default)]
-struct Talk([u16; 6]);
+struct Talk {
+    /// The lower 32 bits of the times, or the edges.
+    words: [u32; 2],
+    /// Of the times the 16 bits above.
+    upper: u32,
+}
 
 /// The last 48 bits of nanoseconds are told apart: three days.
 const TIME_BITS: u32 = 48;
 
 impl Talk {
+    #[inline(always)]
     fn set_said(&mut self, end: End, time: Timestamp) {
-        let [a, b, c, _] = [0, 16, 32, 48].map(|shift| (time.as_nanos() >> shift) as u16);
-        let [low, high] = [[0, 1, 2], [3, 4, 5]];
-        for (place, part) in [low, high][end].into_iter().zip([a, b, c]) {
-            self.0[place] = part;
-        }
+        let nanos = time.as_nanos();
+        self.words[end] = nanos as u32;
+        let shift = 16 * end as u32;
+        self.upper = self.upper & !(0xffff << shift) | ((nanos >> 32) as u32 & 0xffff) << shift;
     }
 
     /// How long ago that end said something.
-    fn since_said(&self, end: End, now: Timestamp) -> std::time::Duration {
-        let [a, b, c, d, e, f] = self.0.map(u64::from);
-        let said = [a | b << 16 | c << 32, d | e << 16 | f << 32][end];
-        let passed = now.as_nanos().wrapping_sub(said) << (64 - TIME_BITS);
+    #[inline(always)]
+    fn since_said(&self, end: End, now: Timestamp) -> Duration {
+        let upper = self.upper >> (16 * end as u32) & 0xffff;
+        let said = u64::from(upper) << 32 | u64::from(self.words[end]);
+        let passed = (now.as_nanos().wrapping_sub(said) << (64 - TIME_BITS)).cast_signed() >> (64 - TIME_BITS);
         // A clock that runs backwards gives no negative times.
-        let passed = if passed >> 63 == 1 { 0 } else { passed >> (64 - TIME_BITS) };
-        std::time::Duration::from_nanos(passed)
-    }
-
-    fn set_sent(&mut self, sent: [u32; 2]) {
-        let [a, b] = sent;
-        self.0 = [a as u16, (a >> 16) as u16, b as u16, (b >> 16) as u16, 0, 0];
-    }
-
-    fn sent(&self, end: End) -> u32 {
-        let [a, b, c, d, ..] = self.0.map(u32::from);
-        [a | b << 16, c | d << 16][end]
+        Duration::from_nanos(passed.max(0).cast_unsigned())
     }
 }
 
@@ -180,7 +177,7 @@ impl Flow {
         }
         self.marks.clear_both(Marks::UNACKNOWLEDGED);
         self.marks.clear_both(Marks::SPOKE_LAST);
-        self.tcp.talk.set_sent(sent);
+        self.tcp.talk.words = sent;
     }
 
     /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
@@ -188,7 +185,7 @@ impl Flow {
         let flags = header.flags;
         let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
         let is_beyond = |of: End, number: u32| {
-            self.marks.of(of, Marks::SENT_KNOWN) && distance(self.tcp.talk.sent(of), number) > 0
+            self.marks.of(of, Marks::SENT_KNOWN) && distance(self.tcp.talk.words[of], number) > 0
         };
         !flags.rst() && (flags.syn() || is_beyond(from, end) || flags.ack() && is_beyond(from.other(), header.ack))
     }
