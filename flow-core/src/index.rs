@@ -22,6 +22,8 @@ pub(crate) struct Index {
 #[derive(Clone, Default)]
 struct Segment {
     buckets: Vec<u64>,
+    /// How many of them a probing may begin at.
+    homes: usize,
     len: usize,
 }
 
@@ -59,12 +61,10 @@ impl Index {
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
         let Some(segment) = self.segments.get_mut(segment_of(hash)) else { return };
         // Four fifths full at most.
-        if segment.len * 5 >= segment.buckets.len().saturating_sub(BEHIND) * 4 {
+        if segment.len * 5 >= segment.homes * 4 {
             segment.grow();
         }
-        while !segment.put(u64::from(upper(hash)) << 32 | u64::from(slot)) {
-            segment.grow();
-        }
+        segment.put(u64::from(upper(hash)) << 32 | u64::from(slot));
         segment.len += 1;
         self.len += 1;
     }
@@ -94,8 +94,7 @@ impl Segment {
     /// Where the probing for a hash begins.
     #[inline(always)]
     fn home(&self, upper: u32) -> usize {
-        let homes = self.buckets.len().saturating_sub(BEHIND) as u64;
-        ((u64::from(upper) * homes) >> 32) as usize
+        ((u64::from(upper) * self.homes as u64) >> 32) as usize
     }
 
     #[inline]
@@ -113,13 +112,17 @@ impl Segment {
         None
     }
 
-    /// Says whether there was room.
-    fn put(&mut self, bucket: u64) -> bool {
+    fn put(&mut self, bucket: u64) {
         let home = self.home((bucket >> 32) as u32);
+        let free = self.buckets.get(home..).and_then(|places| places.iter().position(|place| *place == EMPTY));
+        let place = free.map_or(self.buckets.len(), |free| home + free);
         // The last one stays empty, so that every probing ends.
-        let end = self.buckets.len().saturating_sub(1);
-        let free = self.buckets.get_mut(home..end).and_then(|places| places.iter_mut().find(|place| **place == EMPTY));
-        free.map(|place| *place = bucket).is_some()
+        if place + 1 >= self.buckets.len() {
+            self.buckets.resize(place + BEHIND, EMPTY);
+        }
+        if let Some(free) = self.buckets.get_mut(place) {
+            *free = bucket;
+        }
     }
 
     /// Empties a bucket, and moves up what was probed past it.
@@ -139,15 +142,12 @@ impl Segment {
 
     /// By a quarter: the memory of a million conversations counts more than the copying of four.
     fn grow(&mut self) {
-        let mut homes = self.buckets.len().saturating_sub(BEHIND);
-        loop {
-            homes = (homes + homes / 4).max(FIRST);
-            let mut larger = Self { buckets: vec![EMPTY; homes + BEHIND], len: self.len };
-            if self.buckets.iter().filter(|bucket| **bucket != EMPTY).all(|bucket| larger.put(*bucket)) {
-                *self = larger;
-                return;
-            }
+        let homes = (self.homes + self.homes / 4).max(FIRST);
+        let mut larger = Self { buckets: vec![EMPTY; homes + BEHIND], homes, len: self.len };
+        for bucket in self.buckets.iter().filter(|bucket| **bucket != EMPTY) {
+            larger.put(*bucket);
         }
+        *self = larger;
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         /// Few different hashes, so that they collide, wrap round, and move up when one goes.
         #[test]
         fn it_holds_what_was_put_in_and_not_taken_out(
-            steps in prop::collection::vec((any::<bool>(), 0u32..40, prop_oneof![Just(0u64), Just(u64::MAX << 32), any::<u64>()]), 0..400),
+            steps in prop::collection::vec((any::<bool>(), 0u32..200, prop_oneof![Just(0u64), Just(u64::MAX << 32), any::<u64>()]), 0..400),
         ) {
             let (mut index, mut model) = (Index::new(), HashMap::new());
             for (adds, slot, hash) in steps {
