@@ -31,6 +31,8 @@ pub(crate) struct Conversations {
     /// Numbers given out.
     last_flow: u64,
     last_call: u64,
+    /// Of the calls that wait, the first that metrics have already.
+    counted_calls: usize,
     /// Bytes that wait for earlier ones, of all connections.
     held: usize,
     is_finished: bool,
@@ -56,6 +58,7 @@ impl Conversations {
             clock: Clock::new(options.patience()),
             last_flow: none,
             last_call: none,
+            counted_calls: 0,
             held: 0,
             is_finished: false,
             options,
@@ -106,10 +109,23 @@ impl Conversations {
     fn poll_call(&mut self) -> Option<CallRecord<'_>> {
         self.last_call += 1;
         let record = self.reader.as_mut()?.poll(self.last_call)?;
-        if let Some(rollup) = &mut self.rollup {
-            rollup.add_call(&record);
+        match self.counted_calls.checked_sub(1) {
+            Some(others) => self.counted_calls = others,
+            None => self.rollup.iter_mut().for_each(|rollup| rollup.add_call(&record)),
         }
         Some(record)
+    }
+
+    /// Counts in the metrics the calls that wait: their window may be over when they are handed out.
+    fn count_waiting_calls(&mut self) {
+        let (Some(reader), Some(rollup)) = (&self.reader, &mut self.rollup) else { return };
+        if reader.waiting_calls() == self.counted_calls {
+            return;
+        }
+        for record in reader.waiting().skip(self.counted_calls) {
+            rollup.add_call(&record);
+            self.counted_calls += 1;
+        }
     }
 
     /// The hash of a packet's conversation.
@@ -185,6 +201,7 @@ impl Conversations {
         if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
             self.roll_touched();
         }
+        self.count_waiting_calls();
     }
 
     /// Brings everything to the present.
@@ -197,6 +214,7 @@ impl Conversations {
         }
         let now = self.clock.told();
         if self.rollup.as_ref().is_some_and(|rollup| rollup.is_over(now)) {
+            self.count_waiting_calls();
             self.roll_touched();
             self.flush_metrics(|rollup, hand_out| rollup.advance(now, hand_out));
         }

@@ -13,7 +13,8 @@ pub enum Input<'a> {
     /// A captured frame.
     Packet(Packet<'a>),
     /// Captured frames, one after the other: the same as each by itself, and cheaper. While some are followed, what the next ones need
-    /// is on its way from the memory.
+    /// is on its way from the memory. What comes out of all of them waits, within [`Limits`](crate::Limits) and those of the parsers: some
+    /// dozen frames at a time are enough.
     Packets(&'a [Packet<'a>]),
 }
 

@@ -160,25 +160,42 @@ impl Reader {
         }
     }
 
+    /// How many calls wait.
+    pub(crate) fn waiting_calls(&self) -> usize {
+        self.waiting
+    }
+
+    /// The calls that wait, in their order. Numbers are given to them later.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = CallRecord<'_>> {
+        let owners = self.ready.iter().flat_map(|ready| std::iter::repeat_n(ready, ready.calls));
+        self.dissector.waiting_calls().zip(owners).map(|(call, ready)| ready.record(0, call))
+    }
+
     /// The next call, with this number.
     pub(crate) fn poll(&mut self, id: u64) -> Option<CallRecord<'_>> {
-        let ready = self.ready.front_mut()?;
-        let Ready { conversation, base, .. } = *ready;
-        ready.calls -= 1;
+        let first = self.ready.front_mut()?;
+        first.calls -= 1;
+        let ready = *first;
         if ready.calls == 0 {
             self.ready.pop_front();
         }
         self.waiting -= 1;
-        let call: Call<'_> = self.dissector.poll()?;
+        Some(ready.record(id, self.dissector.poll()?))
+    }
+}
+
+impl Ready {
+    fn record<'a>(&self, id: u64, call: Call<'a>) -> CallRecord<'a> {
+        let Self { conversation, base, .. } = *self;
         let turned = Conversation { client: conversation.server, server: conversation.client, ..conversation };
         let conversation = if call.client() == Side::Client { conversation } else { turned };
         let seq = |side: Side, offset: Option<u64>| Some(base.of(side)?.wrapping_add(offset? as u32));
-        Some(CallRecord {
+        CallRecord {
             id,
             conversation,
             tcp_seq_request: seq(call.requester(), call.request_offset()),
             tcp_seq_response: seq(call.answerer(), call.response_offset()),
             call,
-        })
+        }
     }
 }

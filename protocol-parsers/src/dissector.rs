@@ -124,6 +124,11 @@ impl Dissector {
         !self.ready.is_empty()
     }
 
+    /// The calls that wait for [`poll`](Self::poll), in the order in which it will hand them out.
+    pub fn waiting_calls(&self) -> impl Iterator<Item = Call<'_>> {
+        self.ready.iter().map(Call)
+    }
+
     /// How many calls wait for [`poll`](Self::poll).
     #[must_use]
     pub fn ready_calls(&self) -> usize {

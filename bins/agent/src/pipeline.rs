@@ -8,6 +8,11 @@ use protocol_parsers::Timestamp;
 use crate::place::Places;
 use crate::sink::{End, EngineTotals, Sink};
 
+/// Packets that are handed in at once, so that the engine can look ahead.
+const GROUP: usize = 64;
+/// And their bytes: what comes out of them has to wait.
+const GROUP_BYTES: usize = 128 << 10;
+
 /// Packets → engine → records with their places → sink. All on the thread that calls.
 pub(crate) struct Pipeline<S> {
     engine: FlowEngine,
@@ -27,11 +32,24 @@ impl<S: Sink> Pipeline<S> {
 
     /// Takes in packets and hands on the records they give.
     pub(crate) fn feed<'a>(&mut self, packets: impl IntoIterator<Item = Packet<'a>>) -> Result<(), End> {
-        for packet in packets {
-            self.engine.handle(Input::Packet(packet));
+        let mut packets = packets.into_iter();
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            let mut bytes = 0;
+            group.clear();
+            while let Some(packet) = packets.next() {
+                bytes += packet.captured.len();
+                group.push(packet);
+                if group.len() == GROUP || bytes >= GROUP_BYTES {
+                    break;
+                }
+            }
+            if group.is_empty() {
+                return Ok(());
+            }
+            self.engine.handle(Input::Packets(&group));
             self.hand_on()?;
         }
-        Ok(())
     }
 
     /// Nothing else was seen up to this time.

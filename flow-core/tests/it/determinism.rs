@@ -1,6 +1,8 @@
 //! The same input gives the same output, whoever asks in between.
 
+use flow_core::{LinkType, Packet};
 use proptest::prelude::*;
+use protocol_parsers::Timestamp;
 
 use crate::frames::{ANSWER, CLIENT, QUERY, SERVER, UDP, ipv4, ipv4_piece, udp};
 use crate::lab::{Lab, at_ms};
@@ -64,7 +66,39 @@ fn asking_for_records_rarely_changes_none_of_them() {
         }));
     }
     rarely.finish();
-    assert_eq!((often.calls, often.flows), (rarely.calls, rarely.flows));
+    assert_eq!((often.calls, often.flows, often.metrics), (rarely.calls, rarely.flows, rarely.metrics));
+}
+
+#[test]
+fn packets_in_groups_give_the_same_records_as_each_by_itself() {
+    // Ethernet, with and without a tag: read ahead or not.
+    let frames: Vec<(Timestamp, Vec<u8>)> = traffic()
+        .into_iter()
+        .map(|Frame { time, bytes }| {
+            let tag: &[u8] = if bytes.len() % 5 == 0 { &[0x81, 0, 0, 9] } else { &[] };
+            (time, [&[2; 12], tag, &[8, 0], &bytes[..]].concat())
+        })
+        .collect();
+    let packets: Vec<Packet<'_>> = frames
+        .iter()
+        .map(|(time, bytes)| Packet { time: *time, ..crate::decode::frame(LinkType::ETHERNET, bytes) })
+        .collect();
+    let by_itself = grouped(&packets, 1);
+    assert!(by_itself.calls.len() > 60 && by_itself.flows.len() >= 80);
+    for group in [2, 7, 31, 32, 33, 1000] {
+        let together = grouped(&packets, group);
+        assert_eq!(together.flows, by_itself.flows, "{group}");
+        assert_eq!(together.calls, by_itself.calls, "{group}");
+        assert_eq!(together.metrics, by_itself.metrics, "{group}");
+        assert_eq!(together.engine.stats(), by_itself.engine.stats(), "{group}");
+    }
+}
+
+fn grouped(packets: &[Packet<'_>], group: usize) -> Lab {
+    let mut lab = Lab::new();
+    packets.chunks(group).for_each(|packets| lab.see_all(packets));
+    lab.finish();
+    lab
 }
 
 proptest! {

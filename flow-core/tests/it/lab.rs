@@ -86,6 +86,11 @@ impl Lab {
         self.take();
     }
 
+    pub(crate) fn see_all(&mut self, packets: &[Packet<'_>]) {
+        self.engine.handle(Input::Packets(packets));
+        self.take();
+    }
+
     pub(crate) fn timeout(&mut self, now: Timestamp) {
         self.engine.handle_timeout(now);
         self.take();
