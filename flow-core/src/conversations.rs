@@ -7,11 +7,12 @@ use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
 use crate::decode::{Header, Layers, TcpHeader, View};
-use crate::flow::{Addresses, Flow};
+use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
+use crate::opening::Opening;
 use crate::reader::{Reader, Reading, Speakers};
 use crate::rollup::Rollup;
-use crate::table::{Reason, Slot, Table};
+use crate::table::{Found, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
 use crate::{CallRecord, FlowRecord, Metric, Options, Output, Packet, Stats};
@@ -156,7 +157,10 @@ impl Conversations {
         hash: u64,
         stats: &mut Stats,
     ) {
-        let found = self.table.find(hash, &view.tuple, packet.interface, layers);
+        let found = self.table.find(hash, &view.tuple, packet.interface, layers).and_then(|found| match found {
+            Found::Flow(slot) => Some(slot),
+            Found::Opening(slot) => self.promote(slot),
+        });
         let (slot, is_new) = match found {
             Some(slot) if !self.is_reused(slot, view) => (slot, false),
             reused => {
@@ -164,10 +168,17 @@ impl Conversations {
                     self.end(slot, Ended::Reuse, stats);
                 }
                 self.make_room(stats);
-                self.last_flow += 1;
                 stats.flows_opened += 1;
-                let id = self.last_flow;
-                (self.table.insert(hash, |addresses| Flow::new(id, packet, view, layers, addresses)), true)
+                if Opening::is_one(view) && layers.count() == 0 {
+                    self.open(packet, view, hash);
+                    return;
+                }
+                let id = self.next_id();
+                let slot = self.table.insert(hash, |addresses| {
+                    let between = Between::new(&view.tuple, packet.interface, addresses);
+                    Flow::new(Who { id, between }, packet.time, view, layers.as_slice())
+                });
+                (slot, true)
             }
         };
         let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
@@ -195,13 +206,48 @@ impl Conversations {
         if stands_otherwise {
             self.table.file(slot, &self.options.limits);
         }
-        if let (true, Some(length)) = (is_new, self.options.pieces) {
-            self.table.file_piece(slot, self.clock.steady() + length);
+        if is_new {
+            self.file_piece(slot, self.clock.steady());
         }
         if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
             self.roll_touched();
         }
         self.count_waiting_calls();
+    }
+
+    /// A connection begins with this SYN.
+    fn open(&mut self, packet: &Packet<'_>, view: &View<'_>, hash: u64) {
+        let now = self.clock.steady();
+        let deadline = now + self.options.limits.tcp_idle;
+        let slot = self.table.open(hash, deadline, |addresses| Opening::new(packet, view, now, addresses));
+        if self.rollup.is_some() {
+            self.touched.note_opening(slot);
+        }
+    }
+
+    /// What comes next in a connection that was opening makes it a conversation like all others.
+    fn promote(&mut self, slot: Slot) -> Option<Slot> {
+        let id = self.next_id();
+        let (hash, opening) = self.table.take_opening(slot)?;
+        let slot = self.table.insert(hash, |addresses| opening.flow(id, addresses));
+        self.table.file(slot, &self.options.limits);
+        self.file_piece(slot, opening.since());
+        if self.rollup.is_some() && !opening.is_counted() {
+            self.touched.note_new(slot);
+        }
+        Some(slot)
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_flow += 1;
+        self.last_flow
+    }
+
+    /// A piece of the conversation begins.
+    fn file_piece(&mut self, slot: Slot, since: Timestamp) {
+        if let Some(length) = self.options.pieces {
+            self.table.file_piece(slot, since + length);
+        }
     }
 
     /// Brings everything to the present.
@@ -222,8 +268,8 @@ impl Conversations {
 
     /// Ends everything.
     pub(crate) fn finish(&mut self, stats: &mut Stats) {
-        for slot in self.table.all() {
-            self.end(slot, Ended::Capture, stats);
+        for found in self.table.all() {
+            self.end_found(found, Ended::Capture, stats);
         }
         self.is_finished = true;
     }
@@ -239,7 +285,7 @@ impl Conversations {
         while self.table.len() >= self.options.limits.flows.max(1) {
             let Some(victim) = self.table.victim(&self.options.limits) else { return };
             stats.flows_evicted += 1;
-            self.end(victim, Ended::Evicted, stats);
+            self.end_found(victim, Ended::Evicted, stats);
         }
     }
 
@@ -254,32 +300,59 @@ impl Conversations {
         })
     }
 
-    /// A conversation whose time has come: it is over, a request of it is, or its running piece.
+    /// A conversation whose time has come.
     fn look_at(&mut self, slot: Slot, reason: Reason, stats: &mut Stats) {
-        let (told, now) = (self.clock.told(), self.clock.steady());
-        let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
+        let now = self.clock.steady();
         match reason {
-            Reason::End if flow.idle_deadline(&self.options.limits) < now => self.end(slot, Ended::Idle, stats),
-            Reason::End => self.table.file(slot, &self.options.limits),
-            Reason::Request => {
-                let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
-                let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) else { return };
-                reader.handle_timeout(speakers, &mut reading.dialog, told);
-                if let Some(deadline) = reader.poll_timeout(reading) {
-                    // What is due is done: the next time is never before now.
-                    self.table.file_request(slot, self.clock.steady_at(deadline).max(now));
-                }
+            Reason::Opening => self.end_found(Found::Opening(slot), Ended::Idle, stats),
+            Reason::End if self.table.look(slot).is_some_and(|flow| flow.idle_deadline(&self.options.limits) < now) => {
+                self.end(slot, Ended::Idle, stats);
             }
+            Reason::End => self.table.file(slot, &self.options.limits),
+            Reason::Request => self.end_requests(slot),
             Reason::Piece => {
-                let piece = flow.cut_piece(addresses);
-                if let Some(length) = self.options.pieces {
-                    self.table.file_piece(slot, now + length);
-                }
+                let piece = self.table.get_with_addresses(slot).and_then(|(flow, addresses)| flow.cut_piece(addresses));
+                self.file_piece(slot, now);
                 if let Some(piece) = piece {
                     self.emit(piece, stats);
                 }
             }
         }
+    }
+
+    /// Ends the requests of a conversation that have waited too long.
+    fn end_requests(&mut self, slot: Slot) {
+        let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
+        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+        let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) else { return };
+        reader.handle_timeout(speakers, &mut reading.dialog, self.clock.told());
+        if let Some(deadline) = reader.poll_timeout(reading) {
+            // What is due is done: the next time is never before now.
+            self.table.file_request(slot, self.clock.steady_at(deadline).max(self.clock.steady()));
+        }
+    }
+
+    fn end_found(&mut self, found: Found, ended: Ended, stats: &mut Stats) {
+        match found {
+            Found::Flow(slot) => self.end(slot, ended, stats),
+            Found::Opening(slot) => self.end_opening(slot, ended, stats),
+        }
+    }
+
+    /// A connection is over that never was more than opening.
+    fn end_opening(&mut self, slot: Slot, ended: Ended, stats: &mut Stats) {
+        let id = self.next_id();
+        let Some((_, opening)) = self.table.take_opening(slot) else { return };
+        stats.flows_closed += 1;
+        let addresses = &mut self.table.addresses;
+        let flow = opening.flow(id, addresses);
+        let close = flow.close(ended);
+        if let Some(rollup) = &mut self.rollup {
+            Touched::end_opening(&flow, opening.is_counted(), addresses, close, rollup);
+        }
+        let record = flow.record(Some(close), addresses);
+        opening.between.forget(opening.is_v6(), addresses);
+        self.emit(record, stats);
     }
 
     /// A conversation is over.
@@ -298,10 +371,10 @@ impl Conversations {
         }
         let close = flow.close(ended);
         if let Some(rollup) = &mut self.rollup {
-            self.touched.end(slot, &flow, &self.table, close, rollup);
+            self.touched.end(slot, &flow, addresses, close, rollup);
         }
         let record = flow.record(Some(close), addresses);
-        flow.who.forget(flow.marks.is_v6(), &mut self.table.addresses);
+        flow.who.between.forget(flow.marks.is_v6(), &mut self.table.addresses);
         self.emit(record, stats);
     }
 
@@ -331,7 +404,7 @@ impl Conversations {
     /// Counts in the metrics what is new of all conversations.
     fn roll_touched(&mut self) {
         if let Some(rollup) = &mut self.rollup {
-            self.touched.roll(&self.table, rollup);
+            self.touched.roll(&mut self.table, rollup);
         }
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 use crate::counts::{Counts, Event, Large, by_role};
-use crate::decode::{Header, Layers, View};
+use crate::decode::{Header, View};
 use crate::key::{End, Hosts, Tuple};
 use crate::marks::Marks;
 use crate::reader::Reading;
 use crate::slab::Slab;
 use crate::tcp::{Ended, Handshake, Holes, Tcp};
-use crate::{Close, Conversation, FlowRecord, Layer, Limits, Packet, Transport};
+use crate::{Close, Conversation, FlowRecord, Layer, Limits, Transport};
 
 /// One conversation. A million of them are a million times this size.
 #[derive(Default)]
@@ -33,11 +33,17 @@ pub(crate) struct Flow {
 
 const _: () = assert!(size_of::<Flow>() <= 168, "it pays for every byte a million times");
 
-/// Between whom a conversation is, and which one it is.
+/// Which conversation it is.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Who {
     /// 0 is none.
     pub(crate) id: u64,
+    pub(crate) between: Between,
+}
+
+/// Between whom a conversation is, and where it was seen.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Between {
     /// Of IPv4 the addresses; of IPv6 their place in [`Addresses`], and 0.
     hosts: [u32; 2],
     pub(crate) interface: u32,
@@ -69,7 +75,7 @@ struct Piece {
 }
 
 /// What a conversation had counted at a time.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Snapshot {
     counts: Counts,
     large: Option<Box<Large>>,
@@ -79,13 +85,13 @@ pub(crate) struct Snapshot {
 /// Ports below are given out by IANA to servers; others than root may not listen on them.
 const SYSTEM_PORTS: u16 = 1024;
 
-impl Who {
-    pub(crate) fn new(id: u64, tuple: &Tuple, interface: u32, addresses: &mut Addresses) -> Self {
+impl Between {
+    pub(crate) fn new(tuple: &Tuple, interface: u32, addresses: &mut Addresses) -> Self {
         let hosts = match tuple.hosts {
             Hosts::V4(hosts) => hosts,
             Hosts::V6(hosts) => [addresses.insert(hosts), 0],
         };
-        Self { id, hosts, interface, ports: tuple.ports }
+        Self { hosts, interface, ports: tuple.ports }
     }
 
     /// Whether these are its addresses and ports.
@@ -99,7 +105,11 @@ impl Who {
             }
     }
 
-    pub(crate) fn hosts(&self, is_v6: bool, addresses: &Addresses) -> Hosts {
+    pub(crate) fn tuple(&self, protocol: u8, is_v6: bool, addresses: &Addresses) -> Tuple {
+        Tuple { hosts: self.hosts(is_v6, addresses), ports: self.ports, protocol }
+    }
+
+    fn hosts(&self, is_v6: bool, addresses: &Addresses) -> Hosts {
         let [place, _] = self.hosts;
         if is_v6 { Hosts::V6(addresses.get(place).copied().unwrap_or_default()) } else { Hosts::V4(self.hosts) }
     }
@@ -109,10 +119,12 @@ impl Who {
             addresses.remove(self.hosts[0]);
         }
     }
+}
 
+impl Who {
     /// The conversation, `client` being one of its ends.
     pub(crate) fn conversation(&self, marks: Marks, client: End, addresses: &Addresses) -> Conversation {
-        let hosts = self.hosts(marks.is_v6(), addresses);
+        let hosts = self.between.hosts(marks.is_v6(), addresses);
         let address = |end: End| {
             let host = match hosts {
                 Hosts::V4(hosts) => IpAddr::V4(Ipv4Addr::from_bits(hosts[end])),
@@ -121,27 +133,21 @@ impl Who {
                     IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)))
                 }
             };
-            SocketAddr::new(host, self.ports[end])
+            SocketAddr::new(host, self.between.ports[end])
         };
         Conversation {
             flow_id: self.id,
             transport: marks.transport(),
             client: address(client),
             server: address(client.other()),
-            interface: self.interface,
+            interface: self.between.interface,
         }
     }
 }
 
 impl Flow {
-    /// A conversation that begins with this packet.
-    pub(crate) fn new(
-        id: u64,
-        packet: &Packet<'_>,
-        view: &View<'_>,
-        layers: &Layers,
-        addresses: &mut Addresses,
-    ) -> Self {
+    /// A conversation that begins with a packet captured at this time.
+    pub(crate) fn new(who: Who, time: Timestamp, view: &View<'_>, layers: &[Layer]) -> Self {
         let transport = match view.header {
             Header::Tcp(_) => Transport::Tcp,
             Header::Udp => Transport::Udp,
@@ -149,11 +155,10 @@ impl Flow {
         };
         let (client, is_client_sure) = client(&view.tuple, view.from, view.header);
         let is_v6 = matches!(view.tuple.hosts, Hosts::V6(_));
-        let layers = layers.as_slice();
         Self {
-            who: Who::new(id, &view.tuple, packet.interface, addresses),
-            first: packet.time,
-            last: packet.time,
+            who,
+            first: time,
+            last: time,
             marks: Marks::new(transport, is_v6, client, is_client_sure),
             side: (!layers.is_empty()).then(|| Box::new(Side { layers: layers.into(), ..Side::default() })),
             ..Self::default()

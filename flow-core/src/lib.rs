@@ -15,6 +15,7 @@ mod limits;
 mod marks;
 mod memory;
 mod metric;
+mod opening;
 mod options;
 mod packet;
 mod reader;

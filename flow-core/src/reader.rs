@@ -35,7 +35,7 @@ impl Reading {
             Transport::Tcp => Opening::TCP_JOINED,
             Transport::Udp | Transport::Icmp => Opening::UDP,
         };
-        let server_port = Some(flow.who.ports[flow.marks.client().other()]);
+        let server_port = Some(flow.who.between.ports[flow.marks.client().other()]);
         let connection = Connection::new(Opening { server_port, ..opening });
         let mut streams: [Stream; 2] = Default::default();
         for end in End::BOTH {

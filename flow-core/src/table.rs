@@ -11,6 +11,7 @@ use crate::index::Index;
 use crate::key::Tuple;
 use crate::marks::Marks;
 use crate::memory::prefetch;
+use crate::opening::Opening;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
 use crate::{Layer, Limits, Options};
@@ -18,11 +19,23 @@ use crate::{Layer, Limits, Options};
 /// Place of a conversation in the table, for as long as it lives.
 pub(crate) type Slot = u32;
 
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Flow(Slot),
+    Opening(Slot),
+}
+
+/// In the index, on the slots of those that are opening.
+const OPENING: u32 = 1 << 31;
+
 /// Why a conversation is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It may be over.
     End,
+    /// Its SYN stays unanswered.
+    Opening,
     /// A request of it may have waited too long.
     Request,
     /// Its running piece is over.
@@ -32,11 +45,13 @@ pub(crate) enum Reason {
 /// Conversations by key and by deadline.
 pub(crate) struct Table {
     flows: Slab<Flow>,
+    openings: Slab<Opening>,
     pub(crate) addresses: Addresses,
     index: Index,
     random: ahash::RandomState,
     /// When they end if nothing more comes, or earlier: those that only one end takes part in, and the others.
     ends: Wheel,
+    opening_ends: Wheel,
     requests: Wheel,
     pieces: Wheel,
     /// When the running pieces are over.
@@ -49,10 +64,12 @@ impl Table {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             flows: Slab::new(),
+            openings: Slab::new(),
             addresses: Addresses::new(),
             index: Index::new(),
             random: crate::hash::keyed(),
             ends: Wheel::new(),
+            opening_ends: Wheel::new(),
             requests: Wheel::new(),
             pieces: Wheel::new(),
             piece_ends: Vec::new(),
@@ -76,16 +93,25 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &Layers) -> Option<Slot> {
-        self.index.find(hash, |slot| {
-            self.flows.get(slot).is_some_and(|flow| {
-                flow.who.is(tuple, flow.marks.is_v6(), &self.addresses)
-                    && flow.marks.transport().ip_protocol() == tuple.protocol
-                    && (!self.interface_in_key || flow.who.interface == interface)
-                    && (flow.side.is_none() && layers.count() == 0
+    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &Layers) -> Option<Found> {
+        let is_here = |other: u32| !self.interface_in_key || other == interface;
+        let found = self.index.find(hash, |slot| match found(slot) {
+            Found::Flow(slot) => self.flows.get(slot).is_some_and(|flow| {
+                let Flow { who, marks, side, .. } = flow;
+                who.between.is(tuple, marks.is_v6(), &self.addresses)
+                    && marks.transport().ip_protocol() == tuple.protocol
+                    && is_here(who.between.interface)
+                    && (side.is_none() && layers.count() == 0
                         || self.in_key(flow.layers()).eq(self.in_key(layers.as_slice())))
-            })
-        })
+            }),
+            Found::Opening(slot) => self.openings.get(slot).is_some_and(|opening| {
+                opening.between.is(tuple, opening.is_v6(), &self.addresses)
+                    && tuple.protocol == Tuple::TCP
+                    && is_here(opening.between.interface)
+                    && self.in_key(layers.as_slice()).next().is_none()
+            }),
+        });
+        found.map(self::found)
     }
 
     /// A conversation with this hash will be looked for soon.
@@ -99,30 +125,58 @@ impl Table {
     /// And after that it will be looked at.
     #[inline(always)]
     pub(crate) fn ask_for(&self, hash: u64) {
-        if let Some(flow) = self.index.guess(hash).and_then(|slot| self.flows.get(slot)) {
-            prefetch(flow);
+        match self.index.guess(hash).map(found) {
+            Some(Found::Flow(slot)) => self.flows.get(slot).into_iter().for_each(prefetch),
+            Some(Found::Opening(slot)) => self.openings.get(slot).into_iter().for_each(prefetch),
+            None => {}
         }
     }
 
-    /// Puts in a conversation that `make` makes, by the hash of its key. It wants to be looked at in time.
+    /// Puts in a conversation, by the hash of its key.
     pub(crate) fn insert(&mut self, hash: u64, make: impl FnOnce(&mut Addresses) -> Flow) -> Slot {
-        let flow = make(&mut self.addresses);
-        let slot = self.flows.insert(flow);
+        let slot = self.flows.insert(make(&mut self.addresses));
         self.index.insert(hash, slot);
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Flow> {
         let flow = self.flows.get(slot)?;
-        let is_v6 = flow.marks.is_v6();
-        let hosts = flow.who.hosts(is_v6, &self.addresses);
-        let tuple = Tuple { hosts, ports: flow.who.ports, protocol: flow.marks.transport().ip_protocol() };
-        let hash = self.hash(&tuple, flow.who.interface, flow.layers());
-        self.index.remove(hash, slot);
+        let protocol = flow.marks.transport().ip_protocol();
+        let tuple = flow.who.between.tuple(protocol, flow.marks.is_v6(), &self.addresses);
+        self.index.remove(self.hash(&tuple, flow.who.between.interface, flow.layers()), slot);
         for wheel in [&mut self.ends, &mut self.requests, &mut self.pieces] {
             wheel.take_out(slot);
         }
         self.flows.remove(slot)
+    }
+
+    /// Puts in a connection that is opening, by the hash of its key. It is over at `deadline`.
+    pub(crate) fn open(
+        &mut self,
+        hash: u64,
+        deadline: Timestamp,
+        make: impl FnOnce(&mut Addresses) -> Opening,
+    ) -> Slot {
+        let slot = self.openings.insert(make(&mut self.addresses));
+        self.index.insert(hash, slot | OPENING);
+        self.opening_ends.file(slot, 0, deadline);
+        slot
+    }
+
+    /// The connection that is opening there, if one is.
+    pub(crate) fn opening(&mut self, slot: Slot) -> Option<(&mut Opening, &Addresses)> {
+        let is_there = self.opening_ends.is_filed(slot);
+        self.openings.get_mut(slot).filter(|_| is_there).map(|opening| (opening, &self.addresses))
+    }
+
+    /// Takes out a connection that is opening, with the hash of its key.
+    pub(crate) fn take_opening(&mut self, slot: Slot) -> Option<(u64, Opening)> {
+        let opening = self.openings.get(slot)?;
+        let between = opening.between;
+        let hash = self.hash(&between.tuple(Tuple::TCP, opening.is_v6(), &self.addresses), between.interface, &[]);
+        self.index.remove(hash, slot | OPENING);
+        self.opening_ends.take_out(slot);
+        Some((hash, self.openings.remove(slot)?))
     }
 
     /// Files a conversation by when it is over if nothing more comes.
@@ -160,7 +214,7 @@ impl Table {
         request_deadline: impl Fn(&Flow) -> Timestamp,
     ) -> Option<(Slot, Reason)> {
         // Asked for every packet, and nearly never true.
-        if [&self.ends, &self.requests, &self.pieces].iter().all(|wheel| !wheel.may_be_due(now)) {
+        if self.wheels().iter().all(|(wheel, _)| !wheel.may_be_due(now)) {
             return None;
         }
         loop {
@@ -170,11 +224,14 @@ impl Table {
             }
             // The earliest of all, so that what happens does not depend on how often anybody asks.
             let soon = time + Duration::from_nanos(1);
-            let Self { flows, ends, requests, pieces, piece_ends, .. } = self;
+            let Self { flows, openings, ends, opening_ends, requests, pieces, piece_ends, .. } = self;
             let of_flow =
                 |slot: Slot, deadline: &dyn Fn(&Flow) -> Timestamp| flows.get(slot).map_or(Timestamp::ZERO, deadline);
             let due = match reason {
                 Reason::End => ends.due(soon, |slot| of_flow(slot, &|flow| flow.idle_deadline(limits))),
+                Reason::Opening => opening_ends.due(soon, |slot| {
+                    openings.get(slot).map_or(Timestamp::ZERO, |opening| opening.since() + limits.tcp_idle)
+                }),
                 Reason::Request => requests.due(soon, |slot| of_flow(slot, &request_deadline)),
                 Reason::Piece => pieces.due(soon, |slot| piece_ends.get(slot as usize).copied().unwrap_or_default()),
             };
@@ -190,32 +247,52 @@ impl Table {
     }
 
     /// The one that makes room: that would end first, of those that only one end takes part in as long as there are any.
-    pub(crate) fn victim(&mut self, limits: &Limits) -> Option<Slot> {
+    pub(crate) fn victim(&mut self, limits: &Limits) -> Option<Found> {
         for class in [0, 1] {
             while let Some(slot) = self.ends.first(class) {
-                if !self.flows.get(slot)?.marks.has(Marks::FRESH) {
-                    return Some(slot);
+                let flow = self.flows.get(slot)?;
+                if !flow.marks.has(Marks::FRESH) {
+                    let end = flow.idle_deadline(limits);
+                    let sooner = self.first_opening(limits).filter(|(opening_end, _)| class == 1 || *opening_end < end);
+                    return Some(sooner.map_or(Found::Flow(slot), |(_, opening)| opening));
                 }
                 // Packets came since it was put there: each time is corrected once at most.
                 self.file(slot, limits);
             }
         }
-        None
+        self.first_opening(limits).map(|(_, opening)| opening)
     }
 
-    /// All of them, in the order in which they began.
-    pub(crate) fn all(&self) -> Vec<Slot> {
-        let mut all: Vec<(u64, Slot)> =
+    fn first_opening(&self, limits: &Limits) -> Option<(Timestamp, Found)> {
+        let slot = self.opening_ends.first(0)?;
+        Some((self.openings.get(slot)?.since() + limits.tcp_idle, Found::Opening(slot)))
+    }
+
+    /// All of them: conversations in the order of their numbers, then those that are opening in the order of their SYNs.
+    pub(crate) fn all(&self) -> Vec<Found> {
+        let mut flows: Vec<_> =
             self.flows.iter().map(|(slot, flow)| (flow.who.id, slot)).filter(|(id, _)| *id != 0).collect();
-        all.sort_unstable();
-        all.into_iter().map(|(_, slot)| slot).collect()
+        flows.sort_unstable();
+        let openings = self.openings.iter().filter(|(slot, _)| self.opening_ends.is_filed(*slot));
+        let mut openings: Vec<_> = openings.map(|(slot, opening)| (opening.since(), slot)).collect();
+        openings.sort_unstable();
+        let flows = flows.into_iter().map(|(_, slot)| Found::Flow(slot));
+        flows.chain(openings.into_iter().map(|(_, slot)| Found::Opening(slot))).collect()
     }
 
     fn next(&self) -> Option<(Timestamp, Reason)> {
-        let next = |wheel: &Wheel, reason| wheel.next_time().map(|time| (time, reason));
-        let all =
-            [next(&self.ends, Reason::End), next(&self.requests, Reason::Request), next(&self.pieces, Reason::Piece)];
-        all.into_iter().flatten().min_by_key(|(time, _)| *time)
+        let next = self.wheels().map(|(wheel, reason)| wheel.next_time().map(|time| (time, reason)));
+        next.into_iter().flatten().min_by_key(|(time, _)| *time)
+    }
+
+    #[inline(always)]
+    fn wheels(&self) -> [(&Wheel, Reason); 4] {
+        [
+            (&self.ends, Reason::End),
+            (&self.opening_ends, Reason::Opening),
+            (&self.requests, Reason::Request),
+            (&self.pieces, Reason::Piece),
+        ]
     }
 
     fn in_key(&self, layers: &[Layer]) -> impl Iterator<Item = Layer> {
@@ -236,4 +313,10 @@ impl Table {
         }
         hasher.finish()
     }
+}
+
+/// What a slot of the index refers to.
+#[inline(always)]
+fn found(slot: u32) -> Found {
+    if slot & OPENING == 0 { Found::Flow(slot) } else { Found::Opening(slot & !OPENING) }
 }

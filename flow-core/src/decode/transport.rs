@@ -21,6 +21,13 @@ pub(crate) struct TcpHeader {
     pub(crate) window: u16,
 }
 
+impl TcpHeader {
+    /// Of a segment that opens a connection.
+    pub(crate) fn syn(seq: u32) -> Self {
+        Self { seq, ack: 0, flags: Flags(Flags::SYN), window: 0 }
+    }
+}
+
 /// The flags of a TCP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(pub(crate) u8);
@@ -30,6 +37,11 @@ impl Flags {
     const SYN: u8 = 2;
     const RST: u8 = 4;
     const ACK: u8 = 16;
+
+    /// SYN without ACK, FIN and RST.
+    pub(crate) fn is_syn_alone(self) -> bool {
+        self.0 & (Self::FIN | Self::SYN | Self::RST | Self::ACK) == Self::SYN
+    }
 
     /// With any of them but ACK.
     pub(crate) fn is_special(self) -> bool {
