@@ -147,7 +147,11 @@ impl Table {
         for wheel in [&mut self.ends, &mut self.requests, &mut self.pieces] {
             wheel.take_out(slot);
         }
-        self.flows.remove(slot)
+        let flow = self.flows.remove(slot)?;
+        for wheel in [&mut self.ends, &mut self.requests, &mut self.pieces] {
+            wheel.shrink(self.flows.end());
+        }
+        Some(flow)
     }
 
     /// Puts in a connection that is opening, by the hash of its key. It is over at `deadline`.
@@ -176,7 +180,9 @@ impl Table {
         let hash = self.hash(&between.tuple(Tuple::TCP, opening.is_v6(), &self.addresses), between.interface, &[]);
         self.index.remove(hash, slot | OPENING);
         self.opening_ends.take_out(slot);
-        Some((hash, self.openings.remove(slot)?))
+        let opening = self.openings.remove(slot)?;
+        self.opening_ends.shrink(self.openings.end());
+        Some((hash, opening))
     }
 
     /// Files a conversation by when it is over if nothing more comes.

@@ -101,6 +101,14 @@ impl Wheel {
         }
     }
 
+    /// No slot from `end` on will be filed soon.
+    pub(crate) fn shrink(&mut self, end: Slot) {
+        if self.links.len() / 2 > end as usize {
+            self.links.truncate(end as usize);
+            self.links.shrink_to_fit();
+        }
+    }
+
     /// Whether [`due`](Self::due) may have one.
     #[inline(always)]
     pub(crate) fn may_be_due(&self, now: Timestamp) -> bool {
