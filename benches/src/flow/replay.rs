@@ -76,9 +76,7 @@ impl Counted {
     /// Takes an Ethernet frame.
     #[inline]
     pub fn frame(&mut self, time_ns: u64, frame: &[u8]) {
-        let time = Timestamp::from_nanos(time_ns);
-        let original_len = frame.len() as u32;
-        self.packet(Packet { time, link: LinkType::ETHERNET, interface: 0, captured: frame, original_len, vlan: None });
+        self.packet(ethernet(time_ns, frame));
     }
 
     /// Takes a packet and what comes out because of it.
@@ -125,6 +123,12 @@ impl Counted {
     pub fn open_flows(&self) -> usize {
         self.engine.open_flows()
     }
+}
+
+/// A frame that was captured whole.
+pub(super) fn ethernet(time_ns: u64, frame: &[u8]) -> Packet<'_> {
+    let (time, original_len) = (Timestamp::from_nanos(time_ns), frame.len() as u32);
+    Packet { time, link: LinkType::ETHERNET, interface: 0, captured: frame, original_len, vlan: None }
 }
 
 /// Reads a capture file through the engine.
