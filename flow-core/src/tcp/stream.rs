@@ -1,7 +1,9 @@
 //! One direction of a connection: segments as they come → bytes in order, each once.
 //!
-//! Where segments overlap, the byte is taken that Linux would hand to its application: of segments that arrived in order the first;
-//! of those that wait for earlier bytes, the one that begins first, a longer one replacing those it covers from its first byte on.
+//! Where segments overlap, the byte is taken that Linux would hand to its application. Of segments that arrived in order, that is the
+//! first. Those that wait for earlier bytes form runs: a segment that begins where a run ends makes it longer, any other is a run of its
+//! own; one that lies within a run is dropped, and one that covers runs from its first byte on replaces them; of two that overlap, the
+//! byte is that of the run that begins first.
 
 use protocol_parsers::Timestamp;
 
@@ -16,15 +18,22 @@ pub(crate) struct Stream {
     next: Option<u32>,
     /// Its position in the stream.
     offset: u64,
-    /// What came early, by sequence number.
-    waiting: Vec<Segment>,
+    /// What came early, by sequence number. None lies within another.
+    waiting: Vec<Run>,
     /// Memory of `waiting`.
     held: usize,
 }
 
+/// Segments each of which, when it came, began where the one before it ended.
+#[derive(Debug)]
+struct Run {
+    seq: u32,
+    len: u32,
+    segments: Vec<Segment>,
+}
+
 #[derive(Debug)]
 struct Segment {
-    seq: u32,
     /// With bytes that were not captured.
     len: u32,
     time: Timestamp,
@@ -157,29 +166,40 @@ impl Stream {
     /// Puts a segment to the others that wait, as Linux's out-of-order queue does.
     fn keep(&mut self, time: Timestamp, seq: u32, payload: Region<'_>, shared: &mut Shared<'_>) {
         let end = seq.wrapping_add(payload.len);
-        let place = self.waiting.partition_point(|segment| distance(segment.seq, seq) > 0);
-        let covers = |segment: &Segment| distance(end, segment.end()) >= 0 && distance(segment.seq, seq) >= 0;
+        let place = self.waiting.partition_point(|run| distance(run.seq, seq) > 0);
+        let covers = |run: &Run| distance(end, run.end()) >= 0 && distance(run.seq, seq) >= 0;
         let before = place.checked_sub(1).and_then(|place| self.waiting.get(place));
         if before.is_some_and(covers) || self.waiting.get(place).is_some_and(covers) {
             shared.stats.bytes_repeated += u64::from(payload.len);
             return;
         }
-        let covered = self.waiting.iter().skip(place).take_while(|segment| distance(segment.end(), end) >= 0).count();
-        for segment in self.waiting.drain(place..place + covered) {
-            shared.stats.bytes_repeated += u64::from(segment.len);
-            self.held -= segment.memory();
-            *shared.held -= segment.memory();
+        let is_joined = before.is_some_and(|run| run.end() == seq);
+        let covered = self.waiting.iter().skip(place).take_while(|run| distance(run.end(), end) >= 0).count();
+        for run in self.waiting.drain(place..place + covered) {
+            shared.stats.bytes_repeated += u64::from(run.len);
+            self.held -= run.memory();
+            *shared.held -= run.memory();
         }
-        let segment = Segment { seq, len: payload.len, time, bytes: payload.bytes.into() };
-        self.held += segment.memory();
-        *shared.held += segment.memory();
-        self.waiting.insert(place, segment);
+        let segment = Segment { len: payload.len, time, bytes: payload.bytes.into() };
+        let mut added = segment.memory();
+        match place.checked_sub(1).and_then(|before| self.waiting.get_mut(before)) {
+            Some(run) if is_joined => {
+                run.len += segment.len;
+                run.segments.push(segment);
+            }
+            _ => {
+                added += size_of::<Run>();
+                self.waiting.insert(place, Run { seq, len: segment.len, segments: vec![segment] });
+            }
+        }
+        self.held += added;
+        *shared.held += added;
     }
 
     /// Keeps to the limits by giving up holes.
     fn shrink(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
         while self.held > shared.limits.reassembly_bytes_per_side
-            || self.waiting.len() > shared.limits.reassembly_segments
+            || self.waiting.iter().map(|run| run.segments.len()).sum::<usize>() > shared.limits.reassembly_segments
             || (*shared.held > shared.limits.reassembly_bytes && !self.waiting.is_empty())
         {
             shared.stats.reassembly_overflows += 1;
@@ -205,15 +225,18 @@ impl Stream {
     /// Hands on what is in order now.
     fn drain(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
         let mut done = 0;
-        while let (Some(next), Some(segment)) = (self.next, self.waiting.get_mut(done)) {
-            if distance(next, segment.seq) > 0 {
+        while let (Some(next), Some(run)) = (self.next, self.waiting.get_mut(done)) {
+            if distance(next, run.seq) > 0 {
                 break;
             }
-            self.held -= segment.memory();
-            *shared.held -= segment.memory();
-            let (time, seq, len, bytes) = (segment.time, segment.seq, segment.len, std::mem::take(&mut segment.bytes));
+            self.held -= run.memory();
+            *shared.held -= run.memory();
+            let (mut seq, segments) = (run.seq, std::mem::take(&mut run.segments));
             done += 1;
-            self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
+            for Segment { len, time, bytes } in segments {
+                self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
+                seq = seq.wrapping_add(len);
+            }
         }
         self.waiting.drain(..done);
         if self.waiting.is_empty() {
@@ -222,11 +245,17 @@ impl Stream {
     }
 }
 
-impl Segment {
+impl Run {
     fn end(&self) -> u32 {
         self.seq.wrapping_add(self.len)
     }
 
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.segments.iter().map(Segment::memory).sum::<usize>()
+    }
+}
+
+impl Segment {
     fn memory(&self) -> usize {
         size_of::<Self>() + self.bytes.len()
     }
@@ -254,7 +283,12 @@ mod tests {
                     return;
                 }
                 self.waiting.retain(|(other, held)| *other < start || other + held.len() > end);
-                self.waiting.push((start, bytes.to_vec()));
+                // None lies within another, so the one that begins last before this also ends last.
+                let before = self.waiting.iter_mut().filter(|(other, _)| *other < start).max();
+                match before.filter(|(other, held)| other + held.len() == start) {
+                    Some((_, held)) => held.extend(bytes),
+                    None => self.waiting.push((start, bytes.to_vec())),
+                }
                 return;
             }
             self.deliver(start, bytes);
@@ -300,7 +334,7 @@ mod tests {
             let region = Region::new(&bytes, length as u32);
             stream.push(Timestamp::ZERO, base.wrapping_add(start as u32), region, &mut shared, &mut hand_on);
             model.push(start, &bytes);
-            prop_assert_eq!(*shared.held, stream.waiting.iter().map(Segment::memory).sum::<usize>());
+            prop_assert_eq!(*shared.held, stream.waiting.iter().map(Run::memory).sum::<usize>());
             prop_assert_eq!(*shared.held, stream.held);
             prop_assert_eq!(stream.waiting.len(), model.waiting.len());
         }
