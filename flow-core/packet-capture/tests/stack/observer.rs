@@ -21,8 +21,8 @@ pub(crate) struct Observer {
 pub(crate) struct Heard {
     /// What the client sent, each piece as it was handed on: of TCP the pieces of a stream, of UDP datagrams.
     pub(crate) client: Vec<Vec<u8>>,
-    /// Whether bytes were missing before the end.
-    pub(crate) has_gap: bool,
+    /// How many of them there were when bytes were missed, if any were before the end.
+    pub(crate) gap: Option<usize>,
 }
 
 #[derive(Default)]
@@ -109,7 +109,9 @@ impl Parser for Note {
     }
 
     fn gap(&mut self, from: Side) {
-        self.write(|heard| heard.has_gap |= from == Side::Client);
+        if from == Side::Client {
+            self.write(|heard| heard.gap = heard.gap.or(Some(heard.client.len())));
+        }
     }
 
     fn resync(&mut self, _from: Side, _input: &[u8]) -> Resync {
