@@ -1,15 +1,18 @@
 //! One direction of a connection: segments as they come → bytes in order, each once.
 //!
 //! Where segments overlap, the byte is taken that Linux would hand to its application. Of segments that arrived in order, that is the
-//! first. Those that wait for earlier bytes form runs: a segment that begins where a run ends makes it longer, any other is a run of its
-//! own; one that lies within a run is dropped, and one that covers runs from its first byte on replaces them; of two that overlap, the
-//! byte is that of the run that begins first.
+//! first. Those that wait for earlier bytes form runs, in a search tree by their first byte: a segment that meets a run on its way down
+//! which ends where it begins makes it longer; one that lies within a run it meets is dropped; any other is a run of its own, and replaces
+//! those it covers from its first byte on. Of two that overlap, the byte is that of the run that begins first.
+
+mod tree;
 
 use protocol_parsers::Timestamp;
 
 use super::sequence::{NEAR, WINDOW, distance};
 use crate::decode::Region;
 use crate::{Limits, Stats};
+use tree::Tree;
 
 /// In-order delivery of one direction.
 #[derive(Debug, Default)]
@@ -18,9 +21,18 @@ pub(crate) struct Stream {
     next: Option<u32>,
     /// Its position in the stream.
     offset: u64,
-    /// What came early, by sequence number. None lies within another.
-    waiting: Vec<Run>,
-    /// Memory of `waiting`.
+    /// What came early, if anything is there.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Bytes that wait for earlier ones.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// By sequence number.
+    runs: Vec<Run>,
+    /// Where they begin.
+    tree: Tree,
+    /// Their memory.
     held: usize,
 }
 
@@ -82,7 +94,7 @@ impl Stream {
 
     /// Whether bytes wait for earlier ones.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.is_some()
     }
 
     /// Takes a segment's payload; hands on what is in order now.
@@ -99,7 +111,8 @@ impl Stream {
         if !(-WINDOW..=WINDOW).contains(&ahead) {
             shared.stats.segments_out_of_window += 1;
         } else if ahead > 0 {
-            self.keep(time, seq, payload, shared);
+            let segment = Segment { len: payload.len, time, bytes: payload.bytes.into() };
+            self.waiting.get_or_insert_default().keep(seq, segment, shared);
             self.shrink(shared, hand_on);
         } else {
             self.deliver(time, seq, payload.bytes, payload.len, shared.stats, hand_on);
@@ -120,8 +133,8 @@ impl Stream {
             if ahead <= 0 || ahead > NEAR {
                 return;
             }
-            match self.waiting.first() {
-                Some(first) if distance(first.seq, ack) > 0 => self.give_up_hole(shared, hand_on),
+            match self.first() {
+                Some(first) if distance(first, ack) > 0 => self.give_up_hole(shared, hand_on),
                 _ => {
                     self.skip(ahead as u32, shared.stats);
                     hand_on(Piece { time, offset: self.offset, bytes: &[], missing: 0 });
@@ -133,9 +146,14 @@ impl Stream {
 
     /// Nothing more will come: hands on what waits.
     pub(crate) fn finish(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        while !self.waiting.is_empty() {
+        while self.is_waiting() {
             self.give_up_hole(shared, hand_on);
         }
+    }
+
+    /// Where what waits begins.
+    fn first(&self) -> Option<u32> {
+        Some(self.waiting.as_ref()?.runs.first()?.seq)
     }
 
     /// Hands on what of a segment is new. Its first byte is not behind the next one expected.
@@ -163,45 +181,16 @@ impl Stream {
         stats.bytes_missing += u64::from(missing);
     }
 
-    /// Puts a segment to the others that wait, as Linux's out-of-order queue does.
-    fn keep(&mut self, time: Timestamp, seq: u32, payload: Region<'_>, shared: &mut Shared<'_>) {
-        let end = seq.wrapping_add(payload.len);
-        let place = self.waiting.partition_point(|run| distance(run.seq, seq) > 0);
-        let covers = |run: &Run| distance(end, run.end()) >= 0 && distance(run.seq, seq) >= 0;
-        let before = place.checked_sub(1).and_then(|place| self.waiting.get(place));
-        if before.is_some_and(covers) || self.waiting.get(place).is_some_and(covers) {
-            shared.stats.bytes_repeated += u64::from(payload.len);
-            return;
-        }
-        let is_joined = before.is_some_and(|run| run.end() == seq);
-        let covered = self.waiting.iter().skip(place).take_while(|run| distance(run.end(), end) >= 0).count();
-        for run in self.waiting.drain(place..place + covered) {
-            shared.stats.bytes_repeated += u64::from(run.len);
-            self.held -= run.memory();
-            *shared.held -= run.memory();
-        }
-        let segment = Segment { len: payload.len, time, bytes: payload.bytes.into() };
-        let mut added = segment.memory();
-        match place.checked_sub(1).and_then(|before| self.waiting.get_mut(before)) {
-            Some(run) if is_joined => {
-                run.len += segment.len;
-                run.segments.push(segment);
-            }
-            _ => {
-                added += size_of::<Run>();
-                self.waiting.insert(place, Run { seq, len: segment.len, segments: vec![segment] });
-            }
-        }
-        self.held += added;
-        *shared.held += added;
-    }
-
     /// Keeps to the limits by giving up holes.
     fn shrink(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        while self.held > shared.limits.reassembly_bytes_per_side
-            || self.waiting.iter().map(|run| run.segments.len()).sum::<usize>() > shared.limits.reassembly_segments
-            || (*shared.held > shared.limits.reassembly_bytes && !self.waiting.is_empty())
-        {
+        while let Some(waiting) = &self.waiting {
+            let limits = shared.limits;
+            if waiting.held <= limits.reassembly_bytes_per_side
+                && waiting.segments() <= limits.reassembly_segments
+                && *shared.held <= limits.reassembly_bytes
+            {
+                return;
+            }
             shared.stats.reassembly_overflows += 1;
             self.give_up_hole(shared, hand_on);
         }
@@ -209,9 +198,8 @@ impl Stream {
 
     /// Goes on at the first segment that waits.
     fn give_up_hole(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        if let (Some(next), Some(first)) = (self.next, self.waiting.first()) {
-            let ahead = distance(next, first.seq);
-            self.skip(ahead.max(0) as u32, shared.stats);
+        if let (Some(next), Some(first)) = (self.next, self.first()) {
+            self.skip(distance(next, first).max(0) as u32, shared.stats);
         }
         self.drain(shared, hand_on);
     }
@@ -224,24 +212,115 @@ impl Stream {
 
     /// Hands on what is in order now.
     fn drain(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
+        let Some(mut waiting) = self.waiting.take() else { return };
         let mut done = 0;
-        while let (Some(next), Some(run)) = (self.next, self.waiting.get_mut(done)) {
+        while let (Some(next), Some(run)) = (self.next, waiting.runs.get_mut(done)) {
             if distance(next, run.seq) > 0 {
                 break;
             }
-            self.held -= run.memory();
-            *shared.held -= run.memory();
-            let (mut seq, segments) = (run.seq, std::mem::take(&mut run.segments));
             done += 1;
-            for Segment { len, time, bytes } in segments {
+            waiting.tree.remove(run.seq);
+            waiting.held -= run.memory();
+            *shared.held -= run.memory();
+            let mut seq = run.seq;
+            for Segment { len, time, bytes } in std::mem::take(&mut run.segments) {
                 self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
                 seq = seq.wrapping_add(len);
             }
         }
-        self.waiting.drain(..done);
-        if self.waiting.is_empty() {
-            self.waiting = Vec::new();
+        waiting.runs.drain(..done);
+        if !waiting.runs.is_empty() {
+            self.waiting = Some(waiting);
         }
+    }
+}
+
+/// What becomes of a segment that comes early.
+enum Place {
+    /// All of it is there.
+    Known,
+    /// It is the next of the run that begins here.
+    Behind(u32),
+    /// It is a run of its own.
+    New,
+}
+
+impl Waiting {
+    /// Puts a segment to the others, as Linux's out-of-order queue does.
+    fn keep(&mut self, seq: u32, segment: Segment, shared: &mut Shared<'_>) {
+        let end = seq.wrapping_add(segment.len);
+        let mut added = segment.memory();
+        match self.place(seq, end) {
+            Place::Known => {
+                shared.stats.bytes_repeated += u64::from(segment.len);
+                return;
+            }
+            Place::Behind(run) => {
+                if let Some(run) = self.find(run).and_then(|place| self.runs.get_mut(place)) {
+                    run.len += segment.len;
+                    run.segments.push(segment);
+                }
+            }
+            Place::New => {
+                let place = self.behind(seq);
+                let is_covered = |run: &&Run| distance(run.end(), end) >= 0;
+                let covered = self.runs.iter().skip(place).take_while(is_covered).count();
+                for run in self.runs.drain(place..place + covered) {
+                    // One that is replaced from its first byte on leaves its place in the tree.
+                    if run.seq != seq {
+                        self.tree.remove(run.seq);
+                    }
+                    shared.stats.bytes_repeated += u64::from(run.len);
+                    self.held -= run.memory();
+                    *shared.held -= run.memory();
+                }
+                added += size_of::<Run>();
+                self.runs.insert(place, Run { seq, len: segment.len, segments: vec![segment] });
+            }
+        }
+        self.held += added;
+        *shared.held += added;
+    }
+
+    /// Looks for the place of a segment.
+    fn place(&mut self, seq: u32, end: u32) -> Place {
+        // Linux looks at the last one first: most come in their order.
+        if let Some(last) = self.runs.last() {
+            match distance(last.end(), seq) {
+                0 => return Place::Behind(last.seq),
+                1.. => {
+                    self.tree.insert(seq);
+                    return Place::New;
+                }
+                _ => {}
+            }
+        }
+        for met in self.tree.path(seq) {
+            let Some(run) = self.find(met).and_then(|place| self.runs.get(place)) else { continue };
+            match distance(run.end(), seq) {
+                _ if distance(seq, run.seq) > 0 => {}
+                0 => return Place::Behind(run.seq),
+                ..0 if distance(end, run.end()) >= 0 => return Place::Known,
+                ..0 if run.seq == seq => return Place::New,
+                _ => {}
+            }
+        }
+        self.tree.insert(seq);
+        Place::New
+    }
+
+    /// Where in `runs` one belongs that begins here.
+    fn behind(&self, seq: u32) -> usize {
+        self.runs.partition_point(|run| distance(run.seq, seq) > 0)
+    }
+
+    fn find(&self, seq: u32) -> Option<usize> {
+        let place = self.behind(seq);
+        self.runs.get(place).filter(|run| run.seq == seq).map(|_| place)
+    }
+
+    fn segments(&self) -> usize {
+        self.runs.iter().map(|run| run.segments.len()).sum()
     }
 }
 
