@@ -274,7 +274,7 @@ impl Waiting {
                     self.held -= run.memory();
                     *shared.held -= run.memory();
                 }
-                added += size_of::<Run>();
+                added += Run::COST;
                 self.runs.insert(place, Run { seq, len: segment.len, segments: vec![segment] });
             }
         }
@@ -325,12 +325,15 @@ impl Waiting {
 }
 
 impl Run {
+    /// Memory that one takes, its segments apart.
+    const COST: usize = size_of::<Self>() + Tree::COST;
+
     fn end(&self) -> u32 {
         self.seq.wrapping_add(self.len)
     }
 
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.segments.iter().map(Segment::memory).sum::<usize>()
+        Self::COST + self.segments.iter().map(Segment::memory).sum::<usize>()
     }
 }
 
@@ -342,36 +345,60 @@ impl Segment {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The policy of this module's documentation, with none of its care for speed.
+    /// The policy of this module's documentation, with none of its care for speed. Only the tree is the same: it is tested alone.
     #[derive(Default)]
     struct Model {
         next: usize,
-        waiting: Vec<(usize, Vec<u8>)>,
+        waiting: BTreeMap<usize, Vec<u8>>,
+        tree: Tree,
         delivered: Vec<Option<u8>>,
     }
 
     impl Model {
         fn push(&mut self, start: usize, bytes: &[u8]) {
-            if start > self.next {
-                let end = start + bytes.len();
-                if self.waiting.iter().any(|(other, held)| *other <= start && other + held.len() >= end) {
-                    return;
-                }
-                self.waiting.retain(|(other, held)| *other < start || other + held.len() > end);
-                // None lies within another, so the one that begins last before this also ends last.
-                let before = self.waiting.iter_mut().filter(|(other, _)| *other < start).max();
-                match before.filter(|(other, held)| other + held.len() == start) {
-                    Some((_, held)) => held.extend(bytes),
-                    None => self.waiting.push((start, bytes.to_vec())),
-                }
+            if start <= self.next {
+                self.deliver(start, bytes);
+                self.drain();
                 return;
             }
-            self.deliver(start, bytes);
-            self.drain();
+            let end = start + bytes.len();
+            let last = self.waiting.last_key_value().map(|(last, held)| (*last, last + held.len()));
+            let met = match last {
+                Some((last, last_end)) if last_end == start => Some(last),
+                Some((_, last_end)) if last_end < start => None,
+                _ => {
+                    let met: Vec<_> = self.tree.path(start as u32).map(|met| met as usize).collect();
+                    let meets = |met: &usize| {
+                        let met_end = met + self.waiting[met].len();
+                        *met <= start && (met_end == start || met_end >= end || *met == start)
+                    };
+                    met.into_iter().find(meets)
+                }
+            };
+            match met.and_then(|met| self.waiting.get_mut(&met).map(|held| (met, held))) {
+                Some((met, held)) if met + held.len() == start => held.extend(bytes),
+                Some((met, held)) if met + held.len() >= end => {}
+                _ => {
+                    if self.waiting.insert(start, bytes.to_vec()).is_none() {
+                        self.tree.insert(start as u32);
+                    }
+                    let behind = self.waiting.range(start + 1..);
+                    let covered: Vec<_> = behind
+                        .take_while(|(other, held)| *other + held.len() <= end)
+                        .map(|(other, _)| *other)
+                        .collect();
+                    for other in covered {
+                        self.waiting.remove(&other);
+                        self.tree.remove(other as u32);
+                    }
+                }
+            }
         }
 
         fn deliver(&mut self, start: usize, bytes: &[u8]) {
@@ -381,15 +408,18 @@ mod tests {
         }
 
         fn drain(&mut self) {
-            self.waiting.sort();
-            while self.waiting.first().is_some_and(|(start, _)| *start <= self.next) {
-                let (start, bytes) = self.waiting.remove(0);
+            while let Some((start, bytes)) = self.waiting.pop_first() {
+                if start > self.next {
+                    self.waiting.insert(start, bytes);
+                    return;
+                }
+                self.tree.remove(start as u32);
                 self.deliver(start, &bytes);
             }
         }
 
         fn finish(&mut self) {
-            while let Some((start, _)) = self.waiting.iter().min() {
+            while let Some((start, _)) = self.waiting.first_key_value() {
                 self.delivered.resize(*start, None);
                 self.next = *start;
                 self.drain();
@@ -413,9 +443,11 @@ mod tests {
             let region = Region::new(&bytes, length as u32);
             stream.push(Timestamp::ZERO, base.wrapping_add(start as u32), region, &mut shared, &mut hand_on);
             model.push(start, &bytes);
-            prop_assert_eq!(*shared.held, stream.waiting.iter().map(Run::memory).sum::<usize>());
-            prop_assert_eq!(*shared.held, stream.held);
-            prop_assert_eq!(stream.waiting.len(), model.waiting.len());
+            let runs = stream.waiting.iter().flat_map(|waiting| &waiting.runs);
+            let held = stream.waiting.as_ref().map_or(0, |waiting| waiting.held);
+            prop_assert_eq!((*shared.held, *shared.held), (held, runs.clone().map(Run::memory).sum::<usize>()));
+            let starts = runs.map(|run| run.seq.wrapping_sub(base) as usize);
+            prop_assert!(starts.eq(model.waiting.keys().copied()));
         }
         stream.finish(&mut shared, &mut hand_on);
         model.finish();
@@ -424,7 +456,7 @@ mod tests {
         prop_assert_eq!(&delivered, &model.delivered);
         prop_assert_eq!((stats.bytes_missing, stats.bytes_delivered), (missing, delivered.len() as u64 - missing));
         prop_assert!(stats.bytes_delivered + stats.bytes_repeated <= all);
-        prop_assert_eq!((held, stream.held), (0, 0));
+        prop_assert_eq!((held, stream.is_waiting()), (0, false));
         Ok(())
     }
 

@@ -210,7 +210,7 @@ impl Conversation {
                 segment.ack = rng.u32(1..1 << 31);
             }),
             Kind::WrongChecksum => {
-                some(&mut self.segments, rng, &mut |segment, rng| segment.error = rng.u16(1..0xfffe))
+                some(&mut self.segments, rng, &mut |segment, rng| segment.error = rng.u16(1..0xfffe));
             }
             Kind::ResetsAside => {
                 for _ in 0..3 {

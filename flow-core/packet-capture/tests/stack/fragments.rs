@@ -119,7 +119,7 @@ impl Case {
             ipv6(self.v6(), 44, &[&header, bytes].concat())
         } else {
             let [high, low] = self.source;
-            ipv4([10, 66, high, low], UDP, id, more << 13 | offset / 8, bytes)
+            ipv4([10, 66, high, low], UDP, id, (more << 13) | (offset / 8), bytes)
         })
     }
 }

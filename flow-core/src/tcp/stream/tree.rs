@@ -27,6 +27,9 @@ struct Node {
 }
 
 impl Tree {
+    /// Memory that one number takes.
+    pub(super) const COST: usize = size_of::<Node>() + size_of::<Place>();
+
     /// The numbers met on the way to the place of `seq`.
     pub(super) fn path(&self, seq: u32) -> impl Iterator<Item = u32> {
         let mut at = self.root;
