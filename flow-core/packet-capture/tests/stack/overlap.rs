@@ -243,7 +243,9 @@ fn expected(kind: Kind) -> (usize, &'static str) {
         Kind::WindowEdge => (25, "windows are not followed"),
         Kind::OldTimestamps => (25, "timestamps are not followed"),
         Kind::WithoutAck => (25, "taken like others"),
-        Kind::AckOfNothing => (28, "taken like others"),
+        Kind::AckOfNothing => {
+            (28, "taken like others: where a capture loses packets, what it did not see is acknowledged")
+        }
         Kind::WrongChecksum => {
             (28, "checksums are not looked at: those of this host's own packets are made by the card")
         }
