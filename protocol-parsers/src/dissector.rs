@@ -42,13 +42,14 @@ pub struct Dissector {
 }
 
 impl Dissector {
-    /// With all built-in protocols.
+    /// With the protocols of the options, and all built-in ones.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self::with_protocols(options, protocol::built_in())
+        let specs = options.protocols.iter().cloned().chain(protocol::built_in()).collect();
+        Self::with_protocols(options, specs)
     }
 
-    /// With these protocols, asked in this order.
+    /// With these protocols alone, asked in this order.
     #[must_use]
     pub fn with_protocols(options: Options, specs: Vec<Arc<dyn ProtocolSpec>>) -> Self {
         Self {

@@ -1,9 +1,10 @@
 //! What a user may choose.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::Limits;
+use crate::{Limits, ProtocolSpec};
 
 /// Choices of one [`Dissector`](crate::Dissector).
 #[derive(Clone, Debug)]
@@ -16,13 +17,21 @@ pub struct Options {
     pub trace_headers: Vec<TraceHeader>,
     /// Beginnings of paths behind which ids are not told apart by how they look. The longest that fits counts.
     pub endpoint_prefixes: Vec<EndpointPrefix>,
+    /// Protocols beside the built-in ones, asked before them, in this order.
+    pub protocols: Vec<Arc<dyn ProtocolSpec>>,
     /// Bounds.
     pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { redact: true, trace_headers: Vec::new(), endpoint_prefixes: Vec::new(), limits: Limits::default() }
+        Self {
+            redact: true,
+            trace_headers: Vec::new(),
+            endpoint_prefixes: Vec::new(),
+            protocols: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }
 

@@ -22,6 +22,12 @@ pub trait ProtocolSpec: Send + Sync {
     }
 }
 
+impl fmt::Debug for dyn ProtocolSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.protocol().fmt(f)
+    }
+}
+
 /// At which byte of the response a call's duration ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurationEnd {

@@ -7,9 +7,11 @@
     reason = "helpers of tests fail them and say why they skip"
 )]
 
-use std::ffi::{CString, c_int};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+#[path = "support/namespace.rs"]
+mod namespace;
+
+use std::ffi::c_int;
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
@@ -20,6 +22,7 @@ use metaflow_packet_capture::{
     CaptureFile, Connection, LinkType, OpenRingError, Packet, Ring, RingError, RingFilter, RingOptions, Stop, VlanTag,
     Wake, interfaces, wait,
 };
+use namespace::{Tun, in_namespace, ip};
 
 const fn can_be_sent<T: Send>() {}
 const fn can_be_shared<T: Sync>() {}
@@ -33,38 +36,6 @@ const _: () = {
 
 /// Long enough that only a failure reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Runs a test in a new network namespace with `lo` up, or says why it cannot.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let thread = thread::spawn(|| {
-        // SAFETY: no memory is passed; only this thread changes its namespace.
-        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-            println!("skipped: cannot make a network namespace: {}", io::Error::last_os_error());
-            return;
-        }
-        if !ip("link set lo up") {
-            println!("skipped: there is no `ip` program (package iproute2)");
-            return;
-        }
-        test();
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Runs `ip` in the namespace of this thread. `false` when there is no such program.
-fn ip(arguments: &str) -> bool {
-    match Command::new("ip").args(arguments.split(' ')).output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "ip {arguments}: {said}");
-            true
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => false,
-        Err(error) => panic!("ip {arguments}: {error}"),
-    }
-}
 
 /// Waits for packets of the rings and hands them on, until `done` says so after a packet.
 fn drain(rings: &mut [Ring], mut done: impl FnMut(Packet<'_>) -> bool) {
@@ -320,7 +291,7 @@ fn one_thread_reads_several_interfaces_and_sees_both_directions_and_stripped_tag
 #[test]
 fn an_interface_without_ethernet_gives_raw_ip_and_can_exclude_connections() {
     in_namespace(|| {
-        let Some(mut tun) = Tun::new("t0") else {
+        let Some(mut tun) = Tun::new("t0", libc::IFF_TUN) else {
             println!("skipped: there is no /dev/net/tun");
             return;
         };
@@ -349,25 +320,6 @@ fn an_interface_without_ethernet_gives_raw_ip_and_can_exclude_connections() {
         });
         assert_eq!(seen, [(1, 3), (3, 1)]);
     });
-}
-
-/// An interface without link-layer headers, the other end of which is this file.
-struct Tun(File);
-
-impl Tun {
-    fn new(name: &str) -> Option<Self> {
-        let file = File::options().read(true).write(true).open("/dev/net/tun").ok()?;
-        // SAFETY: all zeros is a value of this structure of integers.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        for (to, from) in request.ifr_name.iter_mut().zip(CString::new(name).unwrap().as_bytes()) {
-            *to = *from as _;
-        }
-        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as _;
-        // SAFETY: this request reads and writes a structure of the type that it is given.
-        let done = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
-        assert_eq!(done, 0, "{}", io::Error::last_os_error());
-        Some(Self(file))
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! IP datagrams in pieces (RFC 791 §3.2, RFC 8200 §4.5).
 //!
-//! Pieces that overlap end their datagram, in both versions of IP: RFC 5722 for IPv6, and what Linux does for IPv4. A piece that is
-//! exactly one that is there already is dropped alone.
+//! Pieces that overlap end their datagram, in both versions of IP: RFC 5722 for IPv6, and what Linux does for IPv4. A piece that brings
+//! nothing new is dropped alone: one that lies within another, or within several that came in their order, each the last one so far.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use protocol_parsers::Timestamp;
 
 use super::{Layer, Layers, Region};
-use crate::key::Route;
+use crate::key::{Route, Tuple};
 use crate::{DropReason, Limits, Packet};
 
 /// What the pieces of one datagram have in common.
@@ -56,7 +56,7 @@ struct Key {
 struct Waiting {
     since: Timestamp,
     /// Sorted by offset, none overlapping.
-    pieces: Vec<(u32, Box<[u8]>)>,
+    pieces: Vec<Part>,
     /// Bytes of all pieces.
     held: u32,
     /// Length of the datagram, once the last piece is there.
@@ -67,8 +67,17 @@ struct Waiting {
     frame_bytes: u64,
 }
 
-/// Longest payload of an IP packet.
+#[derive(Debug)]
+struct Part {
+    start: u32,
+    bytes: Box<[u8]>,
+    /// Where the first of those begins that it came behind, in their order.
+    run: u32,
+}
+
+/// Longest payload of an IP packet: IPv4 counts its header.
 const LONGEST: u32 = 65_535;
+const LONGEST_V4: u32 = LONGEST - 20;
 
 /// All datagrams in pieces.
 #[derive(Debug)]
@@ -149,14 +158,18 @@ impl Fragments {
     /// Adds a piece; gives the datagram when it is the last one.
     fn join(&mut self, layers: &Layers, piece: Piece, payload: Region<'_>) -> Result<Option<Joined>, DropReason> {
         let Piece { mut datagram, offset, more } = piece;
-        let end = offset.saturating_add(payload.len);
-        let fits =
-            payload.missing() == 0 && payload.len > 0 && end <= LONGEST && (!more || payload.len.is_multiple_of(8));
-        if !fits {
+        let is_v4 = matches!(datagram.route, Route::V4 { .. });
+        // Only the last piece may end in the middle of 8 bytes. Linux cuts others of IPv4, and refuses those of IPv6 alone.
+        let len = if more && is_v4 { payload.len & !7 } else { payload.len };
+        let end = offset.saturating_add(len);
+        let is_headless = offset == 0 && len < smallest_header(datagram.protocol);
+        let is_refused = !is_v4 && (is_headless || end > LONGEST || more && !len.is_multiple_of(8));
+        if payload.missing() > 0 || is_refused {
             return Err(DropReason::Fragment);
         }
+        let bytes = payload.bytes.get(..len as usize).unwrap_or_default();
         let protocol = datagram.protocol;
-        if matches!(datagram.route, Route::V6 { .. }) {
+        if !is_v4 {
             datagram.protocol = 0;
         }
         let layers = layers.as_slice().iter().filter_map(|layer| layer.in_key(true)).collect();
@@ -166,7 +179,8 @@ impl Fragments {
             self.order.push_back((key.clone(), self.now));
         }
         let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting::new(self.now, protocol));
-        let added = waiting.add(offset, end, more, payload.bytes, self.pieces);
+        let fits = len > 0 && end <= if is_v4 { LONGEST_V4 } else { LONGEST };
+        let added = if fits { waiting.add(offset, end, more, bytes, self.pieces) } else { Err(Refused::Datagram) };
         if let Err(refused) = added {
             if refused == Refused::Datagram {
                 let frames = waiting.frames;
@@ -189,7 +203,7 @@ impl Fragments {
         Ok(Some(Joined {
             route: datagram.route,
             protocol: whole.protocol,
-            bytes: whole.pieces.into_iter().flat_map(|(_, bytes)| bytes.into_vec()).collect(),
+            bytes: whole.pieces.into_iter().flat_map(|part| part.bytes.into_vec()).collect(),
             frames: whole.frames,
             frame_bytes: whole.frame_bytes,
         }))
@@ -222,6 +236,16 @@ impl Joins for Fragments {
     }
 }
 
+/// How much of a transport's header the first piece must have at least (RFC 8200 §4.5).
+fn smallest_header(protocol: u8) -> u32 {
+    const ICMP_V6: u8 = 58;
+    match protocol {
+        Tuple::TCP => 20,
+        Tuple::UDP | ICMP_V6 => 8,
+        _ => 1,
+    }
+}
+
 /// What a piece spoils.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refused {
@@ -237,26 +261,40 @@ impl Waiting {
     }
 
     fn add(&mut self, offset: u32, end: u32, more: bool, bytes: &[u8], most: usize) -> Result<(), Refused> {
-        let place = self.pieces.partition_point(|(start, _)| *start < offset);
-        if self.pieces.get(place).is_some_and(|(start, piece)| *start == offset && piece.len() == bytes.len()) {
-            return Err(Refused::Piece);
-        }
-        let overlaps_next = self.pieces.get(place).is_some_and(|(start, _)| *start < end);
-        let before = place.checked_sub(1).and_then(|place| self.pieces.get(place));
-        let overlaps_before = before.is_some_and(|(start, piece)| start + piece.len() as u32 > offset);
-        let last_end = self.pieces.last().map_or(0, |(start, piece)| start + piece.len() as u32);
+        let last = self.pieces.last().map_or(0, Part::end);
         let contradicts = match self.total {
             Some(total) => end > total || (!more && end != total),
-            None => !more && last_end > end,
+            None => !more && last > end,
         };
-        if overlaps_next || overlaps_before || contradicts || self.pieces.len() >= most {
+        if contradicts {
             return Err(Refused::Datagram);
         }
+        // Where the datagram ends is learnt even from a piece that brings nothing else.
         if !more {
             self.total = Some(end);
         }
+        let place = self.pieces.partition_point(|part| part.start <= offset);
+        let before = place.checked_sub(1).and_then(|place| self.pieces.get(place));
+        let mut behind = self.pieces.iter().skip(place);
+        if let Some(before) = before.filter(|before| before.end() > offset) {
+            let within =
+                before.end() >= end || behind.take_while(|part| part.run == before.run).any(|part| part.end() >= end);
+            return Err(if within { Refused::Piece } else { Refused::Datagram });
+        }
+        if behind.next().is_some_and(|part| part.start < end) || self.pieces.len() >= most {
+            return Err(Refused::Datagram);
+        }
+        let run = before
+            .filter(|before| place == self.pieces.len() && before.end() == offset)
+            .map_or(offset, |part| part.run);
         self.held += bytes.len() as u32;
-        self.pieces.insert(place, (offset, bytes.into()));
+        self.pieces.insert(place, Part { start: offset, bytes: bytes.into(), run });
         Ok(())
+    }
+}
+
+impl Part {
+    fn end(&self) -> u32 {
+        self.start + self.bytes.len() as u32
     }
 }

@@ -1,13 +1,18 @@
 //! One direction of a connection: segments as they come → bytes in order, each once.
 //!
-//! Where segments overlap, the byte is taken that Linux would hand to its application: of segments that arrived in order the first;
-//! of those that wait for earlier bytes, the one that begins first, a longer one replacing those it covers from its first byte on.
+//! Where segments overlap, the byte is taken that Linux would hand to its application. Of segments that arrived in order, that is the
+//! first. Those that wait for earlier bytes form runs, in a search tree by their first byte: a segment that meets a run on its way down
+//! which ends where it begins makes it longer; one that lies within a run it meets is dropped; any other is a run of its own, and replaces
+//! those it covers from its first byte on. Of two that overlap, the byte is that of the run that begins first.
+
+mod tree;
 
 use protocol_parsers::Timestamp;
 
 use super::sequence::{NEAR, WINDOW, distance};
 use crate::decode::Region;
 use crate::{Limits, Stats};
+use tree::Tree;
 
 /// In-order delivery of one direction.
 #[derive(Debug, Default)]
@@ -16,15 +21,31 @@ pub(crate) struct Stream {
     next: Option<u32>,
     /// Its position in the stream.
     offset: u64,
-    /// What came early, by sequence number.
-    waiting: Vec<Segment>,
-    /// Memory of `waiting`.
+    /// What came early, if anything is there.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Bytes that wait for earlier ones.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// By sequence number.
+    runs: Vec<Run>,
+    /// Where they begin.
+    tree: Tree,
+    /// Their memory.
     held: usize,
+}
+
+/// Segments each of which, when it came, began where the one before it ended.
+#[derive(Debug)]
+struct Run {
+    seq: u32,
+    len: u32,
+    segments: Vec<Segment>,
 }
 
 #[derive(Debug)]
 struct Segment {
-    seq: u32,
     /// With bytes that were not captured.
     len: u32,
     time: Timestamp,
@@ -73,7 +94,7 @@ impl Stream {
 
     /// Whether bytes wait for earlier ones.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.is_some()
     }
 
     /// Takes a segment's payload; hands on what is in order now.
@@ -90,7 +111,8 @@ impl Stream {
         if !(-WINDOW..=WINDOW).contains(&ahead) {
             shared.stats.segments_out_of_window += 1;
         } else if ahead > 0 {
-            self.keep(time, seq, payload, shared);
+            let segment = Segment { len: payload.len, time, bytes: payload.bytes.into() };
+            self.waiting.get_or_insert_default().keep(seq, segment, shared);
             self.shrink(shared, hand_on);
         } else {
             self.deliver(time, seq, payload.bytes, payload.len, shared.stats, hand_on);
@@ -111,8 +133,8 @@ impl Stream {
             if ahead <= 0 || ahead > NEAR {
                 return;
             }
-            match self.waiting.first() {
-                Some(first) if distance(first.seq, ack) > 0 => self.give_up_hole(shared, hand_on),
+            match self.first() {
+                Some(first) if distance(first, ack) > 0 => self.give_up_hole(shared, hand_on),
                 _ => {
                     self.skip(ahead as u32, shared.stats);
                     hand_on(Piece { time, offset: self.offset, bytes: &[], missing: 0 });
@@ -124,9 +146,14 @@ impl Stream {
 
     /// Nothing more will come: hands on what waits.
     pub(crate) fn finish(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        while !self.waiting.is_empty() {
+        while self.is_waiting() {
             self.give_up_hole(shared, hand_on);
         }
+    }
+
+    /// Where what waits begins.
+    fn first(&self) -> Option<u32> {
+        Some(self.waiting.as_ref()?.runs.first()?.seq)
     }
 
     /// Hands on what of a segment is new. Its first byte is not behind the next one expected.
@@ -154,34 +181,16 @@ impl Stream {
         stats.bytes_missing += u64::from(missing);
     }
 
-    /// Puts a segment to the others that wait, as Linux's out-of-order queue does.
-    fn keep(&mut self, time: Timestamp, seq: u32, payload: Region<'_>, shared: &mut Shared<'_>) {
-        let end = seq.wrapping_add(payload.len);
-        let place = self.waiting.partition_point(|segment| distance(segment.seq, seq) > 0);
-        let covers = |segment: &Segment| distance(end, segment.end()) >= 0 && distance(segment.seq, seq) >= 0;
-        let before = place.checked_sub(1).and_then(|place| self.waiting.get(place));
-        if before.is_some_and(covers) || self.waiting.get(place).is_some_and(covers) {
-            shared.stats.bytes_repeated += u64::from(payload.len);
-            return;
-        }
-        let covered = self.waiting.iter().skip(place).take_while(|segment| distance(segment.end(), end) >= 0).count();
-        for segment in self.waiting.drain(place..place + covered) {
-            shared.stats.bytes_repeated += u64::from(segment.len);
-            self.held -= segment.memory();
-            *shared.held -= segment.memory();
-        }
-        let segment = Segment { seq, len: payload.len, time, bytes: payload.bytes.into() };
-        self.held += segment.memory();
-        *shared.held += segment.memory();
-        self.waiting.insert(place, segment);
-    }
-
     /// Keeps to the limits by giving up holes.
     fn shrink(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        while self.held > shared.limits.reassembly_bytes_per_side
-            || self.waiting.len() > shared.limits.reassembly_segments
-            || (*shared.held > shared.limits.reassembly_bytes && !self.waiting.is_empty())
-        {
+        while let Some(waiting) = &self.waiting {
+            let limits = shared.limits;
+            if waiting.held <= limits.reassembly_bytes_per_side
+                && waiting.segments() <= limits.reassembly_segments
+                && *shared.held <= limits.reassembly_bytes
+            {
+                return;
+            }
             shared.stats.reassembly_overflows += 1;
             self.give_up_hole(shared, hand_on);
         }
@@ -189,9 +198,8 @@ impl Stream {
 
     /// Goes on at the first segment that waits.
     fn give_up_hole(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        if let (Some(next), Some(first)) = (self.next, self.waiting.first()) {
-            let ahead = distance(next, first.seq);
-            self.skip(ahead.max(0) as u32, shared.stats);
+        if let (Some(next), Some(first)) = (self.next, self.first()) {
+            self.skip(distance(next, first).max(0) as u32, shared.stats);
         }
         self.drain(shared, hand_on);
     }
@@ -204,29 +212,132 @@ impl Stream {
 
     /// Hands on what is in order now.
     fn drain(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
+        let Some(mut waiting) = self.waiting.take() else { return };
         let mut done = 0;
-        while let (Some(next), Some(segment)) = (self.next, self.waiting.get_mut(done)) {
-            if distance(next, segment.seq) > 0 {
+        while let (Some(next), Some(run)) = (self.next, waiting.runs.get_mut(done)) {
+            if distance(next, run.seq) > 0 {
                 break;
             }
-            self.held -= segment.memory();
-            *shared.held -= segment.memory();
-            let (time, seq, len, bytes) = (segment.time, segment.seq, segment.len, std::mem::take(&mut segment.bytes));
             done += 1;
-            self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
+            waiting.tree.remove(run.seq);
+            waiting.held -= run.memory();
+            *shared.held -= run.memory();
+            let mut seq = run.seq;
+            for Segment { len, time, bytes } in std::mem::take(&mut run.segments) {
+                self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
+                seq = seq.wrapping_add(len);
+            }
         }
-        self.waiting.drain(..done);
-        if self.waiting.is_empty() {
-            self.waiting = Vec::new();
+        waiting.runs.drain(..done);
+        if !waiting.runs.is_empty() {
+            self.waiting = Some(waiting);
         }
     }
 }
 
-impl Segment {
+/// What becomes of a segment that comes early.
+enum Place {
+    /// All of it is there.
+    Known,
+    /// It is the next of the run that begins here.
+    Behind(u32),
+    /// It is a run of its own.
+    New,
+}
+
+impl Waiting {
+    /// Puts a segment to the others, as Linux's out-of-order queue does.
+    fn keep(&mut self, seq: u32, segment: Segment, shared: &mut Shared<'_>) {
+        let end = seq.wrapping_add(segment.len);
+        let mut added = segment.memory();
+        match self.place(seq, end) {
+            Place::Known => {
+                shared.stats.bytes_repeated += u64::from(segment.len);
+                return;
+            }
+            Place::Behind(run) => {
+                if let Some(run) = self.find(run).and_then(|place| self.runs.get_mut(place)) {
+                    run.len += segment.len;
+                    run.segments.push(segment);
+                }
+            }
+            Place::New => {
+                let place = self.behind(seq);
+                let is_covered = |run: &&Run| distance(run.end(), end) >= 0;
+                let covered = self.runs.iter().skip(place).take_while(is_covered).count();
+                for run in self.runs.drain(place..place + covered) {
+                    // One that is replaced from its first byte on leaves its place in the tree.
+                    if run.seq != seq {
+                        self.tree.remove(run.seq);
+                    }
+                    shared.stats.bytes_repeated += u64::from(run.len);
+                    self.held -= run.memory();
+                    *shared.held -= run.memory();
+                }
+                added += Run::COST;
+                self.runs.insert(place, Run { seq, len: segment.len, segments: vec![segment] });
+            }
+        }
+        self.held += added;
+        *shared.held += added;
+    }
+
+    /// Looks for the place of a segment.
+    fn place(&mut self, seq: u32, end: u32) -> Place {
+        // Linux looks at the last one first: most come in their order.
+        if let Some(last) = self.runs.last() {
+            match distance(last.end(), seq) {
+                0 => return Place::Behind(last.seq),
+                1.. => {
+                    self.tree.insert(seq);
+                    return Place::New;
+                }
+                _ => {}
+            }
+        }
+        for met in self.tree.path(seq) {
+            let Some(run) = self.find(met).and_then(|place| self.runs.get(place)) else { continue };
+            match distance(run.end(), seq) {
+                _ if distance(seq, run.seq) > 0 => {}
+                0 => return Place::Behind(run.seq),
+                ..0 if distance(end, run.end()) >= 0 => return Place::Known,
+                ..0 if run.seq == seq => return Place::New,
+                _ => {}
+            }
+        }
+        self.tree.insert(seq);
+        Place::New
+    }
+
+    /// Where in `runs` one belongs that begins here.
+    fn behind(&self, seq: u32) -> usize {
+        self.runs.partition_point(|run| distance(run.seq, seq) > 0)
+    }
+
+    fn find(&self, seq: u32) -> Option<usize> {
+        let place = self.behind(seq);
+        self.runs.get(place).filter(|run| run.seq == seq).map(|_| place)
+    }
+
+    fn segments(&self) -> usize {
+        self.runs.iter().map(|run| run.segments.len()).sum()
+    }
+}
+
+impl Run {
+    /// Memory that one takes, its segments apart.
+    const COST: usize = size_of::<Self>() + Tree::COST;
+
     fn end(&self) -> u32 {
         self.seq.wrapping_add(self.len)
     }
 
+    fn memory(&self) -> usize {
+        Self::COST + self.segments.iter().map(Segment::memory).sum::<usize>()
+    }
+}
+
+impl Segment {
     fn memory(&self) -> usize {
         size_of::<Self>() + self.bytes.len()
     }
@@ -234,31 +345,60 @@ impl Segment {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The policy of this module's documentation, with none of its care for speed.
+    /// The policy of this module's documentation, with none of its care for speed. Only the tree is the same: it is tested alone.
     #[derive(Default)]
     struct Model {
         next: usize,
-        waiting: Vec<(usize, Vec<u8>)>,
+        waiting: BTreeMap<usize, Vec<u8>>,
+        tree: Tree,
         delivered: Vec<Option<u8>>,
     }
 
     impl Model {
         fn push(&mut self, start: usize, bytes: &[u8]) {
-            if start > self.next {
-                let end = start + bytes.len();
-                if self.waiting.iter().any(|(other, held)| *other <= start && other + held.len() >= end) {
-                    return;
-                }
-                self.waiting.retain(|(other, held)| *other < start || other + held.len() > end);
-                self.waiting.push((start, bytes.to_vec()));
+            if start <= self.next {
+                self.deliver(start, bytes);
+                self.drain();
                 return;
             }
-            self.deliver(start, bytes);
-            self.drain();
+            let end = start + bytes.len();
+            let last = self.waiting.last_key_value().map(|(last, held)| (*last, last + held.len()));
+            let met = match last {
+                Some((last, last_end)) if last_end == start => Some(last),
+                Some((_, last_end)) if last_end < start => None,
+                _ => {
+                    let met: Vec<_> = self.tree.path(start as u32).map(|met| met as usize).collect();
+                    let meets = |met: &usize| {
+                        let met_end = met + self.waiting[met].len();
+                        *met <= start && (met_end == start || met_end >= end || *met == start)
+                    };
+                    met.into_iter().find(meets)
+                }
+            };
+            match met.and_then(|met| self.waiting.get_mut(&met).map(|held| (met, held))) {
+                Some((met, held)) if met + held.len() == start => held.extend(bytes),
+                Some((met, held)) if met + held.len() >= end => {}
+                _ => {
+                    if self.waiting.insert(start, bytes.to_vec()).is_none() {
+                        self.tree.insert(start as u32);
+                    }
+                    let behind = self.waiting.range(start + 1..);
+                    let covered: Vec<_> = behind
+                        .take_while(|(other, held)| *other + held.len() <= end)
+                        .map(|(other, _)| *other)
+                        .collect();
+                    for other in covered {
+                        self.waiting.remove(&other);
+                        self.tree.remove(other as u32);
+                    }
+                }
+            }
         }
 
         fn deliver(&mut self, start: usize, bytes: &[u8]) {
@@ -268,15 +408,18 @@ mod tests {
         }
 
         fn drain(&mut self) {
-            self.waiting.sort();
-            while self.waiting.first().is_some_and(|(start, _)| *start <= self.next) {
-                let (start, bytes) = self.waiting.remove(0);
+            while let Some((start, bytes)) = self.waiting.pop_first() {
+                if start > self.next {
+                    self.waiting.insert(start, bytes);
+                    return;
+                }
+                self.tree.remove(start as u32);
                 self.deliver(start, &bytes);
             }
         }
 
         fn finish(&mut self) {
-            while let Some((start, _)) = self.waiting.iter().min() {
+            while let Some((start, _)) = self.waiting.first_key_value() {
                 self.delivered.resize(*start, None);
                 self.next = *start;
                 self.drain();
@@ -300,9 +443,11 @@ mod tests {
             let region = Region::new(&bytes, length as u32);
             stream.push(Timestamp::ZERO, base.wrapping_add(start as u32), region, &mut shared, &mut hand_on);
             model.push(start, &bytes);
-            prop_assert_eq!(*shared.held, stream.waiting.iter().map(Segment::memory).sum::<usize>());
-            prop_assert_eq!(*shared.held, stream.held);
-            prop_assert_eq!(stream.waiting.len(), model.waiting.len());
+            let runs = stream.waiting.iter().flat_map(|waiting| &waiting.runs);
+            let held = stream.waiting.as_ref().map_or(0, |waiting| waiting.held);
+            prop_assert_eq!((*shared.held, *shared.held), (held, runs.clone().map(Run::memory).sum::<usize>()));
+            let starts = runs.map(|run| run.seq.wrapping_sub(base) as usize);
+            prop_assert!(starts.eq(model.waiting.keys().copied()));
         }
         stream.finish(&mut shared, &mut hand_on);
         model.finish();
@@ -311,7 +456,7 @@ mod tests {
         prop_assert_eq!(&delivered, &model.delivered);
         prop_assert_eq!((stats.bytes_missing, stats.bytes_delivered), (missing, delivered.len() as u64 - missing));
         prop_assert!(stats.bytes_delivered + stats.bytes_repeated <= all);
-        prop_assert_eq!((held, stream.held), (0, 0));
+        prop_assert_eq!((held, stream.is_waiting()), (0, false));
         Ok(())
     }
 

@@ -47,7 +47,9 @@ impl Parser for Silent {
 
 #[test]
 fn giving_up_more_requests_than_there_are_is_an_error() {
-    let mut dissector = Dissector::with_protocols(Options::default(), vec![Arc::new(Silent)]);
+    let mut options = Options::default();
+    options.protocols.push(Arc::new(Silent));
+    let mut dissector = Dissector::new(options);
     let mut connection = Connection::new(Opening::TCP);
     for (side, bytes) in [(Side::Client, &b"abc"[..]), (Side::Server, b"x")] {
         dissector.push(&mut connection, StreamChunk { side, time: Timestamp::ZERO, offset: 0, bytes, missing: 0 });
