@@ -293,18 +293,21 @@ fn segment(
     let Flow { tcp: Some(tcp), dialog, counters, .. } = flow else { return };
     tcp.see(from, time, header, view.payload.len, counters);
     let flags = header.flags;
-    let Some(reader) = reader.filter(|_| !flags.rst()) else { return };
+    // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
+    let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
     // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
     let is_heard = flags.ack() && tcp.streams[from].is_near(header.seq);
     if is_heard && (view.payload.len > 0 || tcp.streams[other].is_waiting()) {
         let ack = tcp.acknowledged_bytes(other, header.ack);
         tcp.streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(dialog, other, piece));
     }
-    if view.payload.len > 0 {
+    if view.payload.len > 0 || flags.fin() {
         let seq = header.seq.wrapping_add(u32::from(flags.syn()));
         tcp.streams[from].begin(seq);
         dialog.base[from] = tcp.streams[from].base();
-        tcp.streams[from].push(time, seq, view.payload, shared, &mut |piece| reader.read(dialog, from, piece));
+        tcp.streams[from].push(time, seq, view.payload, flags.fin(), shared, &mut |piece| {
+            reader.read(dialog, from, piece);
+        });
     }
     if tcp.is_read_to_the_end() {
         reader.close(dialog);
