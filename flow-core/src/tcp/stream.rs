@@ -172,7 +172,11 @@ impl Stream {
         stats: &mut Stats,
         hand_on: &mut impl FnMut(Piece<'_>),
     ) {
-        let Some(next) = self.next.filter(|_| !self.is_ended) else { return };
+        let Some(next) = self.next else { return };
+        if self.is_ended {
+            stats.bytes_repeated += u64::from(len);
+            return;
+        }
         let behind = next.wrapping_sub(seq);
         let seen = behind.min(len);
         stats.bytes_repeated += u64::from(seen);
