@@ -421,7 +421,9 @@ fn segment(
     shared: &mut Shared<'_>,
 ) {
     flow.segment(view.from, time, header, view.payload.len);
-    let Some(reader) = reader.filter(|_| !header.flags.rst()) else { return };
+    let flags = header.flags;
+    // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
+    let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
     // Without payload so far, nothing waits to be read.
     if view.payload.len > 0 || flow.reading.is_some() {
         read_segment(flow, addresses, header, view, time, reader, shared);
@@ -452,10 +454,12 @@ fn read_segment(
     if is_heard && (view.payload.len > 0 || streams[other].is_waiting()) {
         streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, dialog, other, piece));
     }
-    if view.payload.len > 0 {
+    if view.payload.len > 0 || flags.fin() {
         streams[from].begin(seq);
         dialog.base[from] = streams[from].base();
-        streams[from].push(time, seq, view.payload, shared, &mut |piece| reader.read(speakers, dialog, from, piece));
+        streams[from].push(time, seq, view.payload, flags.fin(), shared, &mut |piece| {
+            reader.read(speakers, dialog, from, piece);
+        });
     }
     let is_read = |end: End| fins[end].is_some_and(|fin| streams[end].reached(fin));
     if is_read(End::Low) && is_read(End::High) {

@@ -21,6 +21,8 @@ pub(crate) struct Stream {
     next: Option<u32>,
     /// Its position in the stream.
     offset: u64,
+    /// Everything up to the FIN was handed on.
+    is_ended: bool,
     /// What came early, if anything is there.
     waiting: Option<Box<Waiting>>,
 }
@@ -40,6 +42,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Run {
     seq: u32,
+    /// Sequence numbers: bytes, and the FIN.
     len: u32,
     segments: Vec<Segment>,
 }
@@ -48,6 +51,7 @@ struct Run {
 struct Segment {
     /// With bytes that were not captured.
     len: u32,
+    fin: bool,
     time: Timestamp,
     bytes: Box<[u8]>,
 }
@@ -79,7 +83,7 @@ impl Stream {
 
     /// Sequence number of the stream's first byte.
     pub(crate) fn base(&self) -> Option<u32> {
-        self.next.map(|next| next.wrapping_sub(self.offset as u32))
+        self.next.map(|next| next.wrapping_sub(self.offset as u32 + u32::from(self.is_ended)))
     }
 
     /// Whether everything before `seq` was handed on.
@@ -92,30 +96,32 @@ impl Stream {
         self.next.is_none_or(|next| (-NEAR..=NEAR).contains(&distance(next, seq)))
     }
 
-    /// Whether bytes wait for earlier ones.
+    /// Whether bytes wait for earlier ones. A FIN alone can wait for as long as it likes.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
+        let mut segments = self.waiting.iter().flat_map(|waiting| &waiting.runs).flat_map(|run| &run.segments);
+        segments.any(|segment| segment.len > 0)
     }
 
-    /// Takes a segment's payload; hands on what is in order now.
+    /// Takes a segment's payload, and its FIN; hands on what is in order now. Behind the FIN, nothing is.
     pub(crate) fn push(
         &mut self,
         time: Timestamp,
         seq: u32,
         payload: Region<'_>,
+        fin: bool,
         shared: &mut Shared<'_>,
         hand_on: &mut impl FnMut(Piece<'_>),
     ) {
         let next = *self.next.get_or_insert(seq);
         let ahead = distance(next, seq);
-        if !(-WINDOW..=WINDOW).contains(&ahead) {
+        if ahead >= 0 && self.is_ended || !(-WINDOW..=WINDOW).contains(&ahead) {
             shared.stats.segments_out_of_window += 1;
         } else if ahead > 0 {
-            let segment = Segment { len: payload.len, time, bytes: payload.bytes.into() };
+            let segment = Segment { len: payload.len, fin, time, bytes: payload.bytes.into() };
             self.waiting.get_or_insert_default().keep(seq, segment, shared);
             self.shrink(shared, hand_on);
         } else {
-            self.deliver(time, seq, payload.bytes, payload.len, shared.stats, hand_on);
+            self.deliver(time, seq, payload.bytes, (payload.len, fin), shared.stats, hand_on);
             self.drain(shared, hand_on);
         }
     }
@@ -146,7 +152,7 @@ impl Stream {
 
     /// Nothing more will come: hands on what waits.
     pub(crate) fn finish(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        while self.is_waiting() {
+        while self.waiting.is_some() {
             self.give_up_hole(shared, hand_on);
         }
     }
@@ -162,20 +168,29 @@ impl Stream {
         time: Timestamp,
         seq: u32,
         bytes: &[u8],
-        len: u32,
+        (len, fin): (u32, bool),
         stats: &mut Stats,
         hand_on: &mut impl FnMut(Piece<'_>),
     ) {
         let Some(next) = self.next else { return };
-        let seen = next.wrapping_sub(seq).min(len);
+        if self.is_ended {
+            stats.bytes_repeated += u64::from(len);
+            return;
+        }
+        let behind = next.wrapping_sub(seq);
+        let seen = behind.min(len);
         stats.bytes_repeated += u64::from(seen);
+        if fin && behind <= len {
+            self.is_ended = true;
+            self.next = Some(seq.wrapping_add(len).wrapping_add(1));
+        }
         let (bytes, len) = (bytes.get(seen as usize..).unwrap_or_default(), len - seen);
         if len == 0 {
             return;
         }
         let missing = len.saturating_sub(bytes.len() as u32);
         hand_on(Piece { time, offset: self.offset, bytes, missing });
-        self.next = Some(next.wrapping_add(len));
+        self.next = Some(next.wrapping_add(len + u32::from(self.is_ended)));
         self.offset += u64::from(len);
         stats.bytes_delivered += bytes.len() as u64;
         stats.bytes_missing += u64::from(missing);
@@ -223,12 +238,16 @@ impl Stream {
             waiting.held -= run.memory();
             *shared.held -= run.memory();
             let mut seq = run.seq;
-            for Segment { len, time, bytes } in std::mem::take(&mut run.segments) {
-                self.deliver(time, seq, &bytes, len, shared.stats, hand_on);
-                seq = seq.wrapping_add(len);
+            for Segment { len, fin, time, bytes } in std::mem::take(&mut run.segments) {
+                self.deliver(time, seq, &bytes, (len, fin), shared.stats, hand_on);
+                seq = seq.wrapping_add(len + u32::from(fin));
             }
         }
         waiting.runs.drain(..done);
+        if self.is_ended {
+            *shared.held -= waiting.held;
+            return;
+        }
         if !waiting.runs.is_empty() {
             self.waiting = Some(waiting);
         }
@@ -248,7 +267,8 @@ enum Place {
 impl Waiting {
     /// Puts a segment to the others, as Linux's out-of-order queue does.
     fn keep(&mut self, seq: u32, segment: Segment, shared: &mut Shared<'_>) {
-        let end = seq.wrapping_add(segment.len);
+        let numbers = segment.len + u32::from(segment.fin);
+        let end = seq.wrapping_add(numbers);
         let mut added = segment.memory();
         match self.place(seq, end) {
             Place::Known => {
@@ -257,7 +277,7 @@ impl Waiting {
             }
             Place::Behind(run) => {
                 if let Some(run) = self.find(run).and_then(|place| self.runs.get_mut(place)) {
-                    run.len += segment.len;
+                    run.len += numbers;
                     run.segments.push(segment);
                 }
             }
@@ -275,7 +295,7 @@ impl Waiting {
                     *shared.held -= run.memory();
                 }
                 added += Run::COST;
-                self.runs.insert(place, Run { seq, len: segment.len, segments: vec![segment] });
+                self.runs.insert(place, Run { seq, len: numbers, segments: vec![segment] });
             }
         }
         self.held += added;
@@ -441,7 +461,7 @@ mod tests {
         for (number, &(start, length)) in segments.iter().enumerate() {
             let bytes = vec![number as u8; length];
             let region = Region::new(&bytes, length as u32);
-            stream.push(Timestamp::ZERO, base.wrapping_add(start as u32), region, &mut shared, &mut hand_on);
+            stream.push(Timestamp::ZERO, base.wrapping_add(start as u32), region, false, &mut shared, &mut hand_on);
             model.push(start, &bytes);
             let runs = stream.waiting.iter().flat_map(|waiting| &waiting.runs);
             let held = stream.waiting.as_ref().map_or(0, |waiting| waiting.held);

@@ -3,7 +3,7 @@
 use flow_core::Options;
 use proptest::prelude::*;
 
-use crate::frames::ACK;
+use crate::frames::{ACK, FIN};
 use crate::lab::Lab;
 use crate::script::{Script, Who};
 
@@ -92,6 +92,45 @@ fn a_hole_is_bridged_where_the_other_side_acknowledges_it() {
     let stats = lab.engine.stats();
     assert_eq!((stats.bytes_missing, stats.bytes_delivered), (third as u64, (bytes.len() - third) as u64));
     lab.finish();
+}
+
+#[test]
+fn a_stream_ends_at_its_fin_whatever_comes_behind() {
+    let (bytes, paths) = requests(3);
+    let half = bytes.len() / 2;
+    for fin_first in [false, true] {
+        let mut script = Script::opened();
+        let (base, ack) = (script.client.next, script.server.next);
+        let (middle, end) = (base + half as u32, base + bytes.len() as u32);
+        let fin = |script: &mut Script| {
+            script.segment(Who::Client, middle, ack, ACK | FIN, &bytes[half..]);
+        };
+        if fin_first {
+            fin(&mut script);
+        }
+        script.segment(Who::Client, base, ack, ACK, &bytes[..half]);
+        if !fin_first {
+            fin(&mut script);
+        }
+        script.segment(Who::Client, end, ack, ACK, b"GET /on HTTP/1.1\r\nHost: h\r\n\r\n");
+        script.segment(Who::Client, end + 1, ack, ACK, b"GET /behind HTTP/1.1\r\nHost: h\r\n\r\n");
+        script.segment(Who::Server, ack, end + 1, ACK, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let lab = Lab::of(&script.frames);
+        assert_eq!(lab.resources(), paths, "FIN first: {fin_first}");
+        let stats = lab.engine.stats();
+        assert_eq!((stats.bytes_delivered - 38, stats.bytes_missing), (bytes.len() as u64, 0));
+        assert_eq!((stats.bytes_repeated, stats.segments_out_of_window), (29, 1));
+    }
+}
+
+#[test]
+fn a_segment_that_acknowledges_nothing_is_not_read() {
+    let (bytes, paths) = requests(2);
+    let mut script = Script::opened();
+    let (base, ack) = (script.client.next, script.server.next);
+    script.segment(Who::Client, base, 0, 0, b"GET /forged HTTP/1.1\r\nHost: h\r\n\r\n");
+    script.segment(Who::Client, base, ack, ACK, &bytes);
+    assert_eq!(Lab::of(&script.frames).resources(), paths);
 }
 
 #[test]
