@@ -424,8 +424,9 @@ fn segment(
     let flags = header.flags;
     // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
     let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
-    // Without payload so far, nothing waits to be read.
-    if view.payload.len > 0 || flow.reading.is_some() {
+    // Without payload so far, and none before this FIN, there is nothing to read.
+    let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
+    if view.payload.len > 0 || flow.reading.is_some() || is_behind_payload {
         read_segment(flow, addresses, header, view, time, reader, shared);
     }
 }
