@@ -160,8 +160,8 @@ impl Http1Parser {
     }
 
     fn head(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
-        let empty = input.bytes.iter().take_while(|byte| matches!(**byte, b'\r' | b'\n')).count();
-        if empty > 0 {
+        if let Some(b'\r' | b'\n') = input.bytes.first() {
+            let empty = input.bytes.iter().take_while(|byte| matches!(**byte, b'\r' | b'\n')).count();
             return Ok(Step::Skip { used: empty as u64 });
         }
         // A head that was not complete is only read again once its end is there.
@@ -190,7 +190,9 @@ impl Http1Parser {
         let mut ends = LineFeeds::new(input.bytes);
         let Some(end) = ends.next() else { return without_end(input) };
         let first = input.bytes.get(..end).unwrap_or_default();
-        let Some(line) = RequestLine::parse(first.trim_ascii_end()) else {
+        let line = RequestLine::parse(first.trim_ascii_end());
+        // Looked at where it stands: to copy what was just written costs more than to write it.
+        let Some(line) = &line else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
         if !line.versioned {
@@ -206,9 +208,9 @@ impl Http1Parser {
         let path = line.path();
         if !path.is_empty() {
             let path = Text::within(whole, path);
-            url::write(message, Field::Resource, path);
+            url::write(message, Field::Resource, &path);
             let prefixes = &message.options.endpoint_prefixes;
-            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
+            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, &path, prefixes));
         }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
@@ -218,7 +220,9 @@ impl Http1Parser {
             b"CONNECT" => CONNECT,
             _ => 0,
         });
-        let Some((framing, used)) = headers(input.bytes, end + 1, ends, whole, message, true) else {
+        let lines = Lines { bytes: input.bytes, text: whole, request: true };
+        let mut framing = Framing::default();
+        let Some(used) = lines.read(end + 1, ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Request(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -246,7 +250,9 @@ impl Http1Parser {
             500.. => Status::ServerError,
             _ => Status::Ok,
         });
-        let Some((framing, used)) = headers(input.bytes, end + 1, ends, None, message, false) else {
+        let lines = Lines { bytes: input.bytes, text: None, request: false };
+        let mut framing = Framing::default();
+        let Some(used) = lines.read(end + 1, ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Response(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -373,74 +379,124 @@ fn beginning(bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// Takes down the header lines that matter, from `start` on. Returns what they say about the body, and where the head ends with its empty
-/// line; `None` when that is not there.
-fn headers(
-    bytes: &[u8],
-    mut start: usize,
-    ends: LineFeeds<'_>,
-    whole: Option<&str>,
-    message: &mut MessageWriter<'_>,
+/// The header lines of a head.
+struct Lines<'a> {
+    /// The whole input.
+    bytes: &'a [u8],
+    /// As much of it as is known to be text.
+    text: Option<&'a str>,
     request: bool,
-) -> Option<(Framing, usize)> {
-    let mut framing = Framing::default();
-    let wanted = if request { &WANTED_OF_REQUEST } else { &WANTED_OF_RESPONSE };
-    for end in ends {
-        let line = bytes.get(start..end)?;
-        start = end + 1;
-        match line {
-            [] | [b'\r'] => return Some((framing, start)),
-            line => {
-                if let Some(length) = names::length(line, wanted) {
-                    header(line, length, bytes.get(start..)?, whole, message, request, &mut framing);
+}
+
+impl Lines<'_> {
+    /// Takes down those that matter, from `start` on, and in `framing` what they say about the body. Returns where the head ends with its
+    /// empty line; `None` when that is not there.
+    fn read(
+        &self,
+        mut start: usize,
+        ends: LineFeeds<'_>,
+        message: &mut MessageWriter<'_>,
+        framing: &mut Framing,
+    ) -> Option<usize> {
+        let wanted = if self.request { &WANTED_OF_REQUEST } else { &WANTED_OF_RESPONSE };
+        for end in ends {
+            let first = *self.bytes.get(start)?;
+            let lengths = wanted[usize::from(first)];
+            if lengths != 0 {
+                let line = self.bytes.get(start..end)?;
+                if let Some(length) = names::length(line, lengths) {
+                    self.header(line, length, end + 1, message, framing);
+                }
+            } else if first == b'\n' || first == b'\r' && end == start + 1 {
+                return Some(end + 1);
+            }
+            start = end + 1;
+        }
+        None
+    }
+
+    /// Takes down a header line whose name has this length, with what goes on `behind` it.
+    fn header(
+        &self,
+        line: &[u8],
+        length: usize,
+        behind: usize,
+        message: &mut MessageWriter<'_>,
+        framing: &mut Framing,
+    ) {
+        if matches!(self.bytes.get(behind), Some(b' ' | b'\t')) {
+            return self.folded(line, length, behind, message, framing);
+        }
+        let (name, rest) = line.split_at_checked(length).unwrap_or_default();
+        let value = value(rest.get(1..).unwrap_or_default());
+        match length {
+            14 if is(name, b"content-length") => {
+                framing.length = number(value).or_else(|| {
+                    // A list of equal lengths is one length (RFC 9110, 8.6).
+                    let first = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+                    core::str::from_utf8(first).ok().and_then(|digits| digits.parse().ok())
+                });
+            }
+            17 if is(name, b"transfer-encoding") => {
+                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+                framing.chunked = last.eq_ignore_ascii_case(b"chunked");
+            }
+            7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
+            _ if !self.request => {}
+            4 if is(name, b"host") => message.text(Field::Domain, Text::within(self.text, value)),
+            10 if is(name, b"user-agent") => {
+                message.attribute_text("user_agent.original", Text::within(self.text, value));
+            }
+            15 if is(name, b"x-forwarded-for") => {
+                let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+                message.attribute("client.address", client);
+            }
+            _ => {
+                if let Some(header) = Header::named(name) {
+                    trace_context::write_text(message, header, Text::within(self.text, value));
                 }
             }
         }
     }
-    None
+
+    /// A header that goes on over the next lines (obsolete, RFC 9112, 5.2): they count as one with blanks between.
+    #[cold]
+    fn folded(
+        &self,
+        line: &[u8],
+        length: usize,
+        behind: usize,
+        message: &mut MessageWriter<'_>,
+        framing: &mut Framing,
+    ) {
+        let mut behind = self.bytes.get(behind..).unwrap_or_default();
+        let mut joined = line.to_vec();
+        while let (Some(b' ' | b'\t'), Some((next, rest))) = (behind.first(), wire::split_line(behind)) {
+            joined.push(b' ');
+            joined.extend_from_slice(next.trim_ascii());
+            behind = rest;
+        }
+        Lines { bytes: &[], text: None, ..*self }.header(&joined, length, 0, message, framing);
+    }
 }
 
-/// Takes down a header line whose name has this length.
-fn header(
-    line: &[u8],
-    length: usize,
-    behind: &[u8],
-    whole: Option<&str>,
-    message: &mut MessageWriter<'_>,
-    request: bool,
-    framing: &mut Framing,
-) {
-    let (name, rest) = line.split_at_checked(length).unwrap_or_default();
-    if matches!(behind.first(), Some(b' ' | b'\t')) {
-        return folded(line, length, behind, message, request, framing);
+/// A number of so few digits that it needs no watching.
+fn number(digits: &[u8]) -> Option<u64> {
+    if !matches!(digits.len(), 1..=18) {
+        return None;
     }
-    let value = rest.get(1..).unwrap_or_default().trim_ascii();
-    match length {
-        14 if is(name, b"content-length") => {
-            // A list of equal lengths is one length (RFC 9110, 8.6).
-            let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-        }
-        17 if is(name, b"transfer-encoding") => {
-            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            framing.chunked = last.eq_ignore_ascii_case(b"chunked");
-        }
-        7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
-        _ if !request => {}
-        4 if is(name, b"host") => message.text(Field::Domain, Text::within(whole, value)),
-        10 if is(name, b"user-agent") => {
-            message.attribute_text("user_agent.original", Text::within(whole, value));
-        }
-        15 if is(name, b"x-forwarded-for") => {
-            let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            message.attribute("client.address", client);
-        }
-        _ => {
-            if let Some(header) = Header::named(name) {
-                trace_context::write_text(message, header, Text::within(whole, value));
-            }
-        }
+    digits.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
+}
+
+/// The value behind a colon, without blanks around it.
+fn value(text: &[u8]) -> &[u8] {
+    // Almost always there is one blank before it, and the rest of the end of the line behind it.
+    if let [b' ', value @ .., b'\r'] = text
+        && let (Some(b'!'..), Some(b'!'..)) = (value.first(), value.last())
+    {
+        return value;
     }
+    text.trim_ascii()
 }
 
 /// Shows the headers of a whole head to the tap, if there is one.
@@ -448,25 +504,6 @@ fn show(message: &mut MessageWriter<'_>, part: Part, lines: &[u8]) {
     if let Some(tap) = message.tap.as_deref_mut() {
         wire::Headers::new(lines).for_each(|(name, value)| tap.header(part, name, value));
     }
-}
-
-/// A header that goes on over the next lines (obsolete, RFC 9112, 5.2): they count as one with blanks between.
-#[cold]
-fn folded(
-    line: &[u8],
-    length: usize,
-    mut behind: &[u8],
-    message: &mut MessageWriter<'_>,
-    request: bool,
-    framing: &mut Framing,
-) {
-    let mut joined = line.to_vec();
-    while let (Some(b' ' | b'\t'), Some((next, rest))) = (behind.first(), wire::split_line(behind)) {
-        joined.push(b' ');
-        joined.extend_from_slice(next.trim_ascii());
-        behind = rest;
-    }
-    header(&joined, length, &[], None, message, request, framing);
 }
 
 /// What an upgrade leads to.
