@@ -222,7 +222,7 @@ impl Http1Parser {
         });
         let lines = Lines { bytes: input.bytes, text: whole, request: true };
         let mut framing = Framing::default();
-        let Some(used) = lines.read(end + 1, ends, message, &mut framing) else {
+        let Some(used) = lines.read(end + 1, &mut ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Request(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -252,7 +252,7 @@ impl Http1Parser {
         });
         let lines = Lines { bytes: input.bytes, text: None, request: false };
         let mut framing = Framing::default();
-        let Some(used) = lines.read(end + 1, ends, message, &mut framing) else {
+        let Some(used) = lines.read(end + 1, &mut ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Response(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -394,7 +394,7 @@ impl Lines<'_> {
     fn read(
         &self,
         mut start: usize,
-        ends: LineFeeds<'_>,
+        ends: &mut LineFeeds<'_>,
         message: &mut MessageWriter<'_>,
         framing: &mut Framing,
     ) -> Option<usize> {

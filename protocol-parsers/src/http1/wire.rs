@@ -98,17 +98,32 @@ pub(super) struct LineFeeds<'a> {
     position: usize,
     /// One bit for each of its line feeds that was not told yet.
     found: u64,
+    /// Those of the block behind it: looked for while nothing waits for them.
+    ahead: u64,
 }
 
 impl<'a> LineFeeds<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, found: 0 }
+        Self { bytes, position: 0, found: 0, ahead: in_block(bytes, 0) }
+    }
+}
+
+/// Those in the block at a position.
+#[inline]
+fn in_block(bytes: &[u8], position: usize) -> u64 {
+    let rest = bytes.get(position..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(block) => ascii::places(block, b'\n'),
+        None => in_rest(bytes, rest),
     }
 }
 
 /// Those in the last bytes, which fill no block.
 #[inline(never)]
 fn in_rest(bytes: &[u8], rest: &[u8]) -> u64 {
+    if rest.is_empty() {
+        return 0;
+    }
     if let Some(last) = bytes.last_chunk() {
         // Those before the rest fall out below.
         return ascii::places(last, b'\n') >> (last.len() - rest.len());
@@ -124,12 +139,12 @@ impl Iterator for LineFeeds<'_> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         while self.found == 0 {
-            let rest @ [_, ..] = self.bytes.get(self.position..)? else { return None };
-            self.found = match rest.first_chunk() {
-                Some(block) => ascii::places(block, b'\n'),
-                None => in_rest(self.bytes, rest),
-            };
+            if self.position >= self.bytes.len() {
+                return None;
+            }
             self.position += 64;
+            self.found = self.ahead;
+            self.ahead = in_block(self.bytes, self.position);
         }
         let place = self.found.trailing_zeros() as usize;
         self.found &= self.found - 1;
