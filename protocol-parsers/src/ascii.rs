@@ -24,20 +24,35 @@ pub(crate) fn line_feed(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// For every place of a block, the bit of the row of eight it stands in.
+const ROWS: [u8; 64] = {
+    let (mut rows, mut place) = ([0; 64], 0);
+    while place < 64 {
+        rows[place] = 1 << (place / 8);
+        place += 1;
+    }
+    rows
+};
+
 /// Where `byte` stands, one bit per place.
 // On its own, the compiler sees that it is straight through.
 #[inline(never)]
 pub(crate) fn places(block: &[u8; 64], byte: u8) -> u64 {
     // Written so that the compiler makes it one of 16 bytes at a time.
-    let mut same = [0; 64];
-    for (same, other) in same.iter_mut().zip(block) {
-        *same = u8::from(*other == byte);
+    let mut rows = [0; 64];
+    for ((row, other), bit) in rows.iter_mut().zip(block).zip(ROWS) {
+        *row = if *other == byte { bit } else { 0 };
     }
-    let (words, _) = same.as_chunks::<8>();
-    words.iter().rev().fold(0, |places, word| {
-        // The product has the eight bits side by side in its last byte.
-        places << 8 | u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56
-    })
+    // One byte per column, one bit of it per row …
+    let (words, _) = rows.as_chunks::<8>();
+    let columns = words.iter().fold(0, |columns, word| columns | u64::from_le_bytes(*word));
+    // … become one byte per row: a square of 8 by 8 bits is mirrored by swapping parts of 1, 2 and 4 bits.
+    let mut square = columns;
+    for (shift, part) in [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0xf0f0_f0f0)] {
+        let different = (square ^ (square >> shift)) & part;
+        square ^= different ^ (different << shift);
+    }
+    square
 }
 
 #[cfg(test)]

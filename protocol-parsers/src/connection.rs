@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use crate::buffer::Buffer;
 use crate::detection::{Detection, Search};
 use crate::open::OpenCalls;
-use crate::{Opening, Parser, Part, Protocol, Side, Timestamp};
+use crate::{DurationEnd, Opening, Parser, Part, Protocol, Side, Timestamp};
 
 /// One connection: a value that its [`Dissector`](crate::Dissector) works on. Small while it is quiet.
 pub struct Connection {
@@ -30,7 +30,7 @@ pub(crate) enum State {
     /// Nothing yet.
     Detecting { search: Search, kept: Option<Box<Detection>> },
     /// It is this one.
-    Reading { spec: u16, protocol: Protocol, parser: Box<dyn Parser> },
+    Reading { protocol: Protocol, ends: DurationEnd, parser: Box<dyn Parser> },
     /// Nothing more will be read.
     Closed,
 }
@@ -116,10 +116,6 @@ impl Connection {
     }
 
     pub(crate) fn lane(&mut self, side: Side) -> &mut Lane {
-        let [client, server] = &mut self.lanes;
-        match side {
-            Side::Client => client,
-            Side::Server => server,
-        }
+        &mut self.lanes[side.index()]
     }
 }

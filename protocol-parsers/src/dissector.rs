@@ -36,9 +36,9 @@ pub struct Dissector {
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
+    /// The first of them has been handed out.
+    handed_out: bool,
     pub(crate) tap: Option<Box<dyn Tap>>,
-    /// The call handed out last.
-    current: Option<Finished>,
 }
 
 impl Dissector {
@@ -61,8 +61,8 @@ impl Dissector {
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
+            handed_out: false,
             tap: None,
-            current: None,
         }
     }
 
@@ -79,7 +79,7 @@ impl Dissector {
     }
 
     /// Hands in what one side of a connection sent.
-    pub fn push(&mut self, connection: &mut Connection, chunk: StreamChunk<'_>) {
+    pub fn push(&mut self, connection: &mut Connection, mut chunk: StreamChunk<'_>) {
         self.stats.chunks += 1;
         self.stats.bytes += chunk.bytes.len() as u64;
         let from_start = connection.opening.from_start;
@@ -91,7 +91,7 @@ impl Dissector {
         let offset = chunk.offset + known;
         let gap = offset.saturating_sub(expected);
         lane.next = Some(expected.max(offset + bytes.len() as u64));
-        let chunk = StreamChunk { offset, bytes, ..chunk };
+        (chunk.offset, chunk.bytes) = (offset, bytes);
         if connection.opening.transport.is_datagram() {
             self.datagram(connection, &chunk);
             return;
@@ -100,7 +100,7 @@ impl Dissector {
             self.gap(connection, side, gap, chunk.time);
         }
         if !bytes.is_empty() {
-            self.feed(connection, chunk);
+            self.feed(connection, &mut chunk);
         }
         if chunk.missing > 0 {
             let side = connection.turn(chunk.side);
@@ -112,17 +112,20 @@ impl Dissector {
 
     /// Takes the next finished call.
     pub fn poll(&mut self) -> Option<Call<'_>> {
-        if let Some(handed_out) = self.current.take() {
-            self.recycle(handed_out.record);
+        if self.handed_out
+            && let Some(finished) = self.ready.pop_front()
+        {
+            self.recycle(finished.record);
         }
-        self.current = self.ready.pop_front();
-        self.current.as_ref().map(Call)
+        let first = self.ready.front();
+        self.handed_out = first.is_some();
+        first.map(Call)
     }
 
     /// Whether [`poll`](Self::poll) has a call.
     #[must_use]
     pub fn has_calls(&self) -> bool {
-        !self.ready.is_empty()
+        self.ready_calls() > 0
     }
 
     /// The calls that wait for [`poll`](Self::poll), in the order in which it will hand them out.
@@ -133,7 +136,7 @@ impl Dissector {
     /// How many calls wait for [`poll`](Self::poll).
     #[must_use]
     pub fn ready_calls(&self) -> usize {
-        self.ready.len()
+        self.ready.len() - usize::from(self.handed_out)
     }
 
     /// Reports requests whose deadline has passed.
@@ -154,11 +157,12 @@ impl Dissector {
     }
 
     /// Hands bytes to whoever the connection's state says, until none are left.
-    pub(crate) fn feed(&mut self, connection: &mut Connection, mut chunk: StreamChunk<'_>) {
+    // The chunk stays where it is: to copy what was just written costs more than to write it.
+    pub(crate) fn feed(&mut self, connection: &mut Connection, chunk: &mut StreamChunk<'_>) {
         while !chunk.bytes.is_empty() {
             let used = match connection.state {
-                State::Detecting { .. } => self.detect(connection, &chunk),
-                State::Reading { .. } => self.read_stream(connection, &chunk),
+                State::Detecting { .. } => self.detect(connection, chunk),
+                State::Reading { .. } => self.read_stream(connection, chunk),
                 State::Closed => {
                     self.stats.unread_bytes += chunk.bytes.len() as u64;
                     chunk.bytes.len()
@@ -183,8 +187,8 @@ impl Dissector {
                 let kept = kept.take();
                 self.begin_reading(connection, spec, client);
                 if let Some(kept) = kept {
-                    for earlier in kept.chunks() {
-                        self.feed(connection, earlier);
+                    for mut earlier in kept.chunks() {
+                        self.feed(connection, &mut earlier);
                     }
                 }
                 0
@@ -228,8 +232,8 @@ impl Dissector {
             connection.lanes.swap(0, 1);
         }
         connection.state = State::Reading {
-            spec: u16::try_from(spec).unwrap_or(u16::MAX),
             protocol: found.protocol(),
+            ends: found.duration_ends(),
             parser: found.parser(&self.options),
         };
     }

@@ -5,22 +5,19 @@ use alloc::string::String;
 use crate::fields::Text;
 use crate::{EndpointPrefix, EndpointRest};
 
-/// What a byte of a path may be part of, one bit each.
+/// What a byte of a path is: 0 for what tells nothing, or one of these.
 const DIGIT: u8 = 1;
-/// A hexadecimal digit or a dash.
-const HEXADECIMAL: u8 = 2;
 /// The end of a segment.
-const SLASH: u8 = 4;
+const SLASH: u8 = 2;
 /// The end of the path.
-const END: u8 = 8;
+const END: u8 = 3;
 
 static KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         kinds[byte] = match byte as u8 {
-            b'0'..=b'9' => DIGIT | HEXADECIMAL,
-            b'a'..=b'f' | b'A'..=b'F' | b'-' => HEXADECIMAL,
+            b'0'..=b'9' => DIGIT,
             b'/' => SLASH,
             b'?' | b'#' => END,
             _ => 0,
@@ -32,38 +29,33 @@ static KINDS: [u8; 256] = {
 
 /// Writes the path without its query, with `{}` for every segment that looks like an id: numbers, hexadecimal strings of 8 and more
 /// with a digit, UUIDs, and long strings with a digit.
-pub(crate) fn write_path(text: &mut String, path: Text<'_>, prefixes: &[EndpointPrefix]) {
+pub(crate) fn write_path(text: &mut String, path: &Text<'_>, prefixes: &[EndpointPrefix]) {
     let bytes = path.bytes();
     if !prefixes.is_empty() && write_below(text, bytes, prefixes) {
         return;
     }
-    // What was written of the path, and where its current segment begins.
-    let (mut written, mut start) = (0, 0);
-    let (mut digits, mut all) = (0, HEXADECIMAL);
-    let mut end = bytes.len();
-    let mut close = |start: usize, end: usize, digits: usize, all: u8| {
-        if digits > 0 && is_id(end - start, digits, all & HEXADECIMAL != 0) {
-            path.part(written..start).push_to(text, usize::MAX);
-            text.push_str("{}");
-            written = end;
-        }
-    };
-    for (position, byte) in bytes.iter().enumerate() {
-        let kind = KINDS[usize::from(*byte)];
-        if kind < SLASH {
-            digits += usize::from(kind & DIGIT);
-            all &= kind;
+    // What was written of the path, where its current segment begins, and how many digits that has.
+    let (mut written, mut start, mut digits) = (0, 0, 0);
+    let mut position = 0;
+    loop {
+        let kind = bytes.get(position).map_or(END, |byte| KINDS[usize::from(*byte)]);
+        if kind <= DIGIT {
+            digits += usize::from(kind);
+            position += 1;
             continue;
         }
+        if digits > 0 && is_id(bytes.get(start..position).unwrap_or_default(), digits) {
+            path.part(written..start).push_to(text, usize::MAX);
+            text.push_str("{}");
+            written = position;
+        }
         if kind == END {
-            end = position;
             break;
         }
-        close(start, position, digits, all);
-        (start, digits, all) = (position + 1, 0, HEXADECIMAL);
+        position += 1;
+        (start, digits) = (position, 0);
     }
-    close(start, end, digits, all);
-    path.part(written..end).push_to(text, usize::MAX);
+    path.part(written..position).push_to(text, usize::MAX);
 }
 
 /// Writes a path without its query by what a prefix says. Says whether there was one that fits.
@@ -89,8 +81,10 @@ fn write_below(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) -> b
 }
 
 /// Whether a segment with digits is an id.
-fn is_id(length: usize, digits: usize, hexadecimal: bool) -> bool {
-    digits == length || hexadecimal && length >= 8 || length > 24 && digits * 4 >= length
+fn is_id(segment: &[u8], digits: usize) -> bool {
+    let hexadecimal = || segment.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    let length = segment.len();
+    digits == length || length >= 8 && hexadecimal() || length > 24 && digits * 4 >= length
 }
 
 #[cfg(test)]
@@ -107,10 +101,13 @@ mod tests {
             ("/deadbeef", "/deadbeef"),
             ("/deadbeef01", "/{}"),
             ("*", "*"),
+            ("", ""),
+            ("/1//2/a1?/3", "/{}//{}/a1"),
+            ("/0123456789abcdefghijklmnop/#4", "/{}/"),
             ("/v1.41/containers/create", "/v1.41/containers/create"),
         ] {
             let mut text = String::new();
-            write_path(&mut text, Text::Bytes(path.as_bytes()), &[]);
+            write_path(&mut text, &Text::Bytes(path.as_bytes()), &[]);
             assert_eq!(text, endpoint);
         }
     }
@@ -133,7 +130,7 @@ mod tests {
             ("/other/42", "/other/{}"),
         ] {
             let mut text = String::new();
-            write_path(&mut text, Text::Valid(path), &prefixes);
+            write_path(&mut text, &Text::Valid(path), &prefixes);
             assert_eq!(text, endpoint);
         }
     }

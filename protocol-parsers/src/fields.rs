@@ -96,6 +96,7 @@ pub(crate) enum Text<'a> {
 
 impl<'a> Text<'a> {
     /// The part of a larger text that `bytes` are. With all of a message looked through at once, its parts need not be again.
+    #[inline]
     pub(crate) fn within(whole: Option<&'a str>, bytes: &'a [u8]) -> Self {
         let start = |whole: &str| (bytes.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
         let part = whole.and_then(|whole| whole.get(start(whole)..start(whole).wrapping_add(bytes.len())));
@@ -110,6 +111,7 @@ impl<'a> Text<'a> {
     }
 
     /// A part of it; nothing where the range is none.
+    #[inline]
     pub(crate) fn part(self, range: core::ops::Range<usize>) -> Self {
         match self {
             Self::Valid(text) => {
@@ -120,6 +122,7 @@ impl<'a> Text<'a> {
     }
 
     /// Appends it, at most `limit` bytes. Says whether something was cut.
+    #[inline]
     pub(crate) fn push_to(self, text: &mut String, limit: usize) -> bool {
         match self {
             Self::Valid(valid) if valid.len() <= limit => {
@@ -196,7 +199,8 @@ impl Fields {
         }
     }
 
-    fn set_valid(&mut self, field: Field, value: &str) {
+    /// The same with text that is known to be short enough.
+    pub(crate) fn set_valid(&mut self, field: Field, value: &str) {
         if !self.has(field) && !value.is_empty() {
             self.append(field as u8, value);
             self.present |= 1 << field as u8;
@@ -345,7 +349,12 @@ impl Fields {
         })
     }
 
-    /// The names of the fields that were cut.
+    /// Whether a field was cut.
+    pub(crate) fn any_cut(&self) -> bool {
+        self.cut != 0
+    }
+
+    /// The fields that were cut.
     pub(crate) fn cut_fields(&self) -> impl Iterator<Item = Field> {
         let cut = self.cut;
         Field::ALL.into_iter().filter(move |field| cut & (1 << *field as u8) != 0)
@@ -353,6 +362,14 @@ impl Fields {
 
     /// Takes over what `other` has and `self` has not.
     pub(crate) fn merge(&mut self, other: &Self) {
+        if self.present & other.present == 0 {
+            self.text.push_str(&other.text);
+            self.entries.extend_from_slice(&other.entries);
+            self.present |= other.present;
+            self.cut |= other.cut;
+            self.attributes = self.attributes.saturating_add(other.attributes);
+            return;
+        }
         let replaced = self.present & other.present & other.prevails;
         if replaced != 0 {
             for entry in &mut self.entries {
@@ -378,7 +395,7 @@ impl Fields {
 
 fn entry(tag: u8, length: usize) -> u32 {
     let most = (1 << LENGTH_BITS) - 1;
-    u32::from(tag) << LENGTH_BITS | u32::try_from(length).unwrap_or(most).min(most)
+    u32::from(tag) << LENGTH_BITS | length.min(most) as u32
 }
 
 /// Appends a number in decimal, without the detour through `core::fmt`.
@@ -508,6 +525,11 @@ mod tests {
         assert_eq!(request.get(Field::Resource), Some("/a"));
         assert_eq!(request.get(Field::StatusCode), Some("200"));
         assert_eq!(request.attributes().collect::<Vec<_>>(), [("k", Value::Text("v"))]);
+        let mut other = Fields::default();
+        other.set(Field::Domain, Text::Bytes(b"h"), 100);
+        other.attribute_number("l", 7);
+        request.merge(&other);
+        assert_eq!((request.get(Field::Domain), request.attributes().count()), (Some("h"), 2));
         let mut correction = Fields::default();
         correction.set(Field::Resource, Text::Bytes(b"/c"), 100);
         correction.prevail(Field::Resource);

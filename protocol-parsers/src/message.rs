@@ -100,9 +100,18 @@ impl MessageWriter<'_> {
     }
 
     /// Sets a text field.
+    #[inline]
     pub(crate) fn text(&mut self, field: Field, text: Text<'_>) {
-        let cut = self.draft.fields.set(field, text, self.options.limits.text_bytes);
-        self.stats.texts_cut += u64::from(cut);
+        let limit = self.options.limits.text_bytes;
+        let valid = match text {
+            Text::Valid(text) if text.len() <= limit => Some(text),
+            Text::Bytes(bytes) if bytes.len() <= limit => core::str::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        match valid {
+            Some(text) => self.draft.fields.set_valid(field, text),
+            None => self.stats.texts_cut += u64::from(self.draft.fields.set(field, text, limit)),
+        }
     }
 
     /// Sets a text field of the call, also if another message of it has set it before.

@@ -82,8 +82,12 @@ impl OpenCalls {
         let bytes = record.memory();
         self.held += bytes;
         let entry = Entry { key, requester, bytes, context: 0, record: Some(record) };
+        if self.is_empty() {
+            self.row = Row::One(entry);
+            return 0;
+        }
         match core::mem::take(&mut self.row) {
-            Row::None => self.row = Row::One(entry),
+            Row::None => {}
             Row::One(first) => {
                 let rising = is_below(first.key, key);
                 self.row = Row::Many(Box::new(Many { entries: VecDeque::from([first, entry]), rising }));
@@ -137,20 +141,31 @@ impl OpenCalls {
 
     /// Removes the place at `position` and returns what stood there.
     pub(crate) fn remove(&mut self, position: usize) -> Option<Box<Record>> {
-        let entry = match &mut self.row {
-            Row::None => None,
-            Row::One(_) if position > 0 => None,
-            Row::One(_) => match core::mem::take(&mut self.row) {
-                Row::One(entry) => Some(entry),
-                _ => None,
-            },
-            Row::Many(many) => many.entries.remove(position),
-        }?;
-        if matches!(&self.row, Row::Many(many) if many.entries.is_empty()) {
-            self.row = Row::None;
+        match &mut self.row {
+            Row::One(entry) if position == 0 => {
+                self.held -= entry.bytes;
+                let record = entry.record.take();
+                self.row = Row::None;
+                record
+            }
+            Row::None | Row::One(_) => None,
+            Row::Many(many) => {
+                let entry = many.entries.remove(position)?;
+                if many.entries.is_empty() {
+                    self.row = Row::None;
+                }
+                self.held -= entry.bytes;
+                entry.record
+            }
         }
-        self.held -= entry.bytes;
-        entry.record
+    }
+
+    /// Whether no two calls can have the same key.
+    pub(crate) fn is_distinct(&self) -> bool {
+        match &self.row {
+            Row::None | Row::One(_) => true,
+            Row::Many(many) => many.rising,
+        }
     }
 
     /// Takes the record at `position`, but keeps its place for a late answer.
@@ -239,6 +254,9 @@ impl OpenCalls {
 
     /// The last call of this side, if `test` holds for it.
     pub(crate) fn last(&self, requester: Side, test: impl FnOnce(&Record) -> bool) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
         let (position, entry) = self.entries().rev().find(|(_, entry)| entry.requester == requester)?;
         entry.record.as_deref().is_some_and(test).then_some(position)
     }

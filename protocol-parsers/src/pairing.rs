@@ -11,20 +11,30 @@ use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestam
 /// Places kept for late answers.
 const LATE_PLACES: usize = 64;
 
+/// Where and when a message begins.
+pub(crate) struct Beginning {
+    /// When its first byte was seen.
+    pub(crate) time: Timestamp,
+    /// Of its first byte in the stream.
+    pub(crate) offset: u64,
+    /// When the last of the bytes read so far was seen.
+    pub(crate) head_end: Timestamp,
+    /// Bytes read so far.
+    pub(crate) bytes: u64,
+}
+
 impl Dissector {
     /// The draft is a message that begins here. Returns what its further bytes belong to, and the call's position.
     pub(crate) fn begin(
         &mut self,
         connection: &mut Connection,
         side: Side,
-        (start, offset): (Timestamp, u64),
-        head_end: Timestamp,
-        bytes: u64,
+        beginning: &Beginning,
     ) -> Option<(Part, usize)> {
         match self.draft.role {
             Role::Request(key) => {
                 self.begin_request(connection, side, key);
-                let position = self.open_request(connection, side, key, (start, offset), bytes);
+                let position = self.open_request(connection, side, key, beginning);
                 Some((Part::Request(key), position))
             }
             Role::Repeatable(key) => {
@@ -32,11 +42,11 @@ impl Dissector {
                     connection.open.change(position, |record| record.retries = record.retries.saturating_add(1));
                     return None;
                 }
-                let position = self.open_request(connection, side, key, (start, offset), bytes);
+                let position = self.open_request(connection, side, key, beginning);
                 Some((Part::Request(key), position))
             }
             Role::Promised(key) => {
-                let position = self.open_request(connection, side.other(), key, (start, offset), bytes);
+                let position = self.open_request(connection, side.other(), key, beginning);
                 connection.open.change(position, |record| {
                     record.from_server = side == Side::Server;
                     record.promised = true;
@@ -45,11 +55,11 @@ impl Dissector {
                 None
             }
             Role::OneWay => {
-                let position = self.open_request(connection, side, Key::Order, (start, offset), bytes);
+                let position = self.open_request(connection, side, Key::Order, beginning);
                 Some((Part::Request(Key::Order), position))
             }
             Role::Response(key) => {
-                let position = self.begin_response(connection, side, key, (start, offset), head_end, bytes)?;
+                let position = self.begin_response(connection, side, key, beginning)?;
                 Some((Part::Response(key), position))
             }
             Role::None => None,
@@ -63,7 +73,7 @@ impl Dissector {
         }
         // Requests of one side follow each other: the one before has ended, whatever its length said.
         if let Some(position) = connection.open.last(side, |record| record.request == Half::Open) {
-            self.end_half(connection, position, false);
+            self.end_half(connection, position, Part::Request(key));
         }
         if !connection.doubtful {
             return;
@@ -78,20 +88,13 @@ impl Dissector {
         }
     }
 
-    fn open_request(
-        &mut self,
-        connection: &mut Connection,
-        side: Side,
-        key: Key,
-        (start, offset): (Timestamp, u64),
-        bytes: u64,
-    ) -> usize {
+    fn open_request(&mut self, connection: &mut Connection, side: Side, key: Key, beginning: &Beginning) -> usize {
         self.make_room(connection);
         let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
-        record.start = start;
-        record.end = start;
-        record.request_offset = offset;
-        record.request_bytes = bytes;
+        record.start = beginning.time;
+        record.end = beginning.time;
+        record.request_offset = beginning.offset;
+        record.request_bytes = beginning.bytes;
         record.request = Half::Open;
         record.from_server = side == Side::Server;
         record.protocol = record.protocol.or(connection.protocol());
@@ -107,14 +110,17 @@ impl Dissector {
         connection: &mut Connection,
         side: Side,
         key: Key,
-        (start, offset): (Timestamp, u64),
-        head_end: Timestamp,
-        bytes: u64,
+        beginning: &Beginning,
     ) -> Option<usize> {
         let requester = side.other();
-        self.end_lost_response(connection, requester, key);
-        self.settle_doubt(connection, requester, key);
-        let position = match connection.open.place_for_response(requester, key) {
+        let mut place = connection.open.place_for_response(requester, key);
+        // Where it belongs to the first call of all, none before it waits for an end that was lost.
+        if key == Key::Order && (place != Place::At(0) || connection.doubtful) {
+            self.end_lost_response(connection, requester);
+            self.settle_doubt(connection, requester);
+            place = connection.open.place_for_response(requester, key);
+        }
+        let position = match place {
             Place::At(position) => position,
             Place::Late(position) => {
                 connection.open.remove(position);
@@ -124,7 +130,7 @@ impl Dissector {
             Place::Nowhere => {
                 self.make_room(connection);
                 let mut record = self.records.pop().unwrap_or_default();
-                record.start = start;
+                record.start = beginning.time;
                 record.from_server = requester == Side::Server;
                 record.role = self.draft.role;
                 record.protocol = connection.protocol();
@@ -139,13 +145,13 @@ impl Dissector {
             record.incomplete |= draft.incomplete | record.doubtful;
             record.doubtful = false;
             if record.request == Half::Absent {
-                record.start = start;
+                record.start = beginning.time;
             }
             record.timed_to_end |= draft.timed_to_end;
-            record.head_end = head_end;
-            record.end = head_end;
-            record.response_offset = offset;
-            record.response_bytes = bytes;
+            record.head_end = beginning.head_end;
+            record.end = beginning.head_end;
+            record.response_offset = beginning.offset;
+            record.response_bytes = beginning.bytes;
             record.response = Half::Open;
         });
         Some(position)
@@ -169,21 +175,36 @@ impl Dissector {
     /// So many bytes of a message were passed, the last at `time`.
     pub(crate) fn cover(&mut self, connection: &mut Connection, side: Side, part: Part, count: u64, time: Timestamp) {
         if let Some(position) = position_of(connection, side, part) {
-            connection.open.change(position, |record| match part {
-                Part::Request(_) => record.request_bytes += count,
-                Part::Response(_) => {
-                    record.response_bytes += count;
-                    record.end = time;
-                }
-            });
+            connection.open.change(position, |record| cover(record, part, count, time));
         }
     }
 
     /// A message has ended.
     pub(crate) fn end(&mut self, connection: &mut Connection, side: Side, part: Part) {
         if let Some(position) = position_of(connection, side, part) {
-            self.end_half(connection, position, matches!(part, Part::Response(_)));
+            self.end_half(connection, position, part);
         }
+    }
+
+    /// A message that has begun at this position ends with so many bytes more, the last of them at `time`.
+    pub(crate) fn end_at(
+        &mut self,
+        connection: &mut Connection,
+        side: Side,
+        (part, mut position): (Part, usize),
+        count: u64,
+        time: Timestamp,
+    ) {
+        // In an order it is the one that has begun; of a number used twice, the first that is under way.
+        let (Part::Request(key) | Part::Response(key)) = part;
+        if key != Key::Order && !connection.open.is_distinct() {
+            let Some(first) = position_of(connection, side, part) else { return };
+            position = first;
+        }
+        if count > 0 {
+            connection.open.change(position, |record| cover(record, part, count, time));
+        }
+        self.end_half(connection, position, part);
     }
 
     /// A call has ended as a whole, with bytes of one of its messages.
@@ -227,7 +248,8 @@ impl Dissector {
     /// What the last protocol of the connection hands on to the next: a response that will come, without its request.
     pub(crate) fn hand_on(&mut self, connection: &mut Connection, time: Timestamp) {
         let (Role::Response(key), State::Reading { .. }) = (self.draft.role, &connection.state) else { return };
-        let position = self.open_request(connection, Side::Client, key, (time, 0), 0);
+        let beginning = Beginning { time, offset: 0, head_end: time, bytes: 0 };
+        let position = self.open_request(connection, Side::Client, key, &beginning);
         connection.open.change(position, |record| record.request = Half::Absent);
     }
 
@@ -246,10 +268,12 @@ impl Dissector {
     }
 
     /// The request of the call at this position, or its response, has ended.
-    pub(crate) fn end_half(&mut self, connection: &mut Connection, position: usize, response: bool) {
+    fn end_half(&mut self, connection: &mut Connection, position: usize, part: Part) {
         let finished = connection.open.change(position, |record| {
-            let half = if response { &mut record.response } else { &mut record.request };
-            *half = Half::Ended;
+            match part {
+                Part::Request(_) => record.request = Half::Ended,
+                Part::Response(_) => record.response = Half::Ended,
+            }
             record.response == Half::Ended && record.request != Half::Open
         });
         if finished == Some(true)
@@ -335,20 +359,17 @@ impl Dissector {
     }
 
     /// An answer comes: one before it in the order that is still under way has ended unseen.
-    fn end_lost_response(&mut self, connection: &mut Connection, requester: Side, key: Key) {
-        if key != Key::Order {
-            return;
-        }
-        if let Some(first) = connection.open.find_by_key(requester, key, |_| true)
+    fn end_lost_response(&mut self, connection: &mut Connection, requester: Side) {
+        if let Some(first) = connection.open.find_by_key(requester, Key::Order, |_| true)
             && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
         {
-            self.end_half(connection, first, true);
+            self.end_half(connection, first, Part::Response(Key::Order));
         }
     }
 
     /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.
-    fn settle_doubt(&mut self, connection: &mut Connection, requester: Side, key: Key) {
-        if key != Key::Order || !connection.doubtful {
+    fn settle_doubt(&mut self, connection: &mut Connection, requester: Side) {
+        if !connection.doubtful {
             return;
         }
         connection.doubtful = false;
@@ -367,7 +388,7 @@ impl Dissector {
 
     /// The call is finished: nothing more will be learnt of it.
     fn emit(&mut self, connection: &mut Connection, mut record: Box<Record>) {
-        let State::Reading { spec, protocol, .. } = &connection.state else { return };
+        let State::Reading { protocol, ends, .. } = &connection.state else { return };
         if record.request == Half::Absent && record.response == Half::Absent {
             // Expected, but not seen.
             self.recycle(record);
@@ -383,8 +404,7 @@ impl Dissector {
             record.response = Half::Absent;
         }
         connection.confirmed |= kind == CallKind::RequestResponse;
-        let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
-        let end = if ends == DurationEnd::Head { record.head_end } else { record.end };
+        let end = if *ends == DurationEnd::Head { record.head_end } else { record.end };
         let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));
         connection.reported = Some(*protocol);
         let asked = connection.turn(record.requester());
@@ -402,8 +422,10 @@ impl Dissector {
         if record.retries > 0 {
             record.fields.attribute_number("retries", i64::from(record.retries));
         }
-        name_cut_fields(&mut record);
-        if self.ready.len() >= self.options.limits.ready_calls {
+        if record.fields.any_cut() {
+            name_cut_fields(&mut record);
+        }
+        if self.ready_calls() >= self.options.limits.ready_calls {
             self.stats.calls_dropped += 1;
             self.recycle(record);
             return;
@@ -422,6 +444,17 @@ impl Dissector {
     }
 }
 
+/// So many bytes of a message of the call were passed, the last at `time`.
+fn cover(record: &mut Record, part: Part, count: u64, time: Timestamp) {
+    match part {
+        Part::Request(_) => record.request_bytes += count,
+        Part::Response(_) => {
+            record.response_bytes += count;
+            record.end = time;
+        }
+    }
+}
+
 pub(crate) fn position_of(connection: &Connection, side: Side, part: Part) -> Option<usize> {
     match part {
         Part::Request(Key::Order) => connection.open.last(side, |record| record.request == Half::Open),
@@ -431,12 +464,8 @@ pub(crate) fn position_of(connection: &Connection, side: Side, part: Part) -> Op
 }
 
 fn name_cut_fields(record: &mut Record) {
-    let mut cut = record.fields.cut_fields().map(Field::name).peekable();
-    if cut.peek().is_none() {
-        return;
-    }
     let mut names = alloc::string::String::new();
-    for name in cut {
+    for name in record.fields.cut_fields().map(Field::name) {
         if !names.is_empty() {
             names.push(',');
         }

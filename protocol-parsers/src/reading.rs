@@ -1,14 +1,13 @@
 //! Cutting a stream into messages: buffering what is incomplete, passing over what need not be read, finding the way back after a loss.
 
 use alloc::boxed::Box;
+use core::ops::Range;
 
 use crate::buffer::{Buffer, Times};
 use crate::connection::{Skip, State};
 use crate::dissector::release;
-use crate::{
-    Body, Connection, Dissector, Input, Key, MessageWriter, ParseError, ParseErrorKind, Part, Resync, Side, Step,
-    StreamChunk, Then, Timestamp,
-};
+use crate::pairing::Beginning;
+use crate::{Body, Connection, Dissector, Input, MessageWriter, Resync, Side, Step, StreamChunk, Then, Timestamp};
 
 /// Wrong messages in one piece of input before the rest of it is dropped: it bounds the work that bytes made to look like messages cause.
 const ERRORS_PER_PIECE: u32 = 8;
@@ -43,6 +42,7 @@ impl<'a> Piece<'a> {
         }
     }
 
+    #[inline]
     fn time_at(&self, position: usize) -> Timestamp {
         match self.time {
             When::Once(time) => time,
@@ -60,47 +60,33 @@ pub(crate) struct Progress {
 }
 
 impl Dissector {
-    /// Reads what a chunk adds to its stream. Returns how many of its bytes were dealt with: all, unless the protocol changed.
+    /// Reads what a chunk adds to its stream. Returns how many of its bytes were dealt with.
     pub(crate) fn read_stream(&mut self, connection: &mut Connection, chunk: &StreamChunk<'_>) -> usize {
         let side = connection.turn(chunk.side);
+        let Some(mut buffer) = connection.lane(side).buffer.take() else {
+            return self.read_directly(connection, side, chunk);
+        };
         let limit = self.options.limits.message_bytes;
-        let mut used = 0;
-        while used < chunk.bytes.len() && matches!(connection.state, State::Reading { .. }) {
-            let rest = chunk.bytes.get(used..).unwrap_or_default();
-            let offset = chunk.offset + used as u64;
-            used += match connection.lane(side).buffer.take() {
-                None => self.read_directly(connection, side, rest, offset, chunk.time, limit),
-                Some(mut buffer) => {
-                    let room = limit.saturating_sub(buffer.bytes.len());
-                    let taken = rest.get(..room).unwrap_or(rest);
-                    buffer.append(taken, offset, chunk.time);
-                    let full = buffer.bytes.len() >= limit;
-                    self.stats.long_messages += u64::from(full);
-                    let then = if full { Then::Limit } else { Then::More };
-                    self.read_buffer(connection, side, buffer, then);
-                    taken.len()
-                }
-            };
-        }
-        used
+        let room = limit.saturating_sub(buffer.bytes.len());
+        let taken = chunk.bytes.get(..room).unwrap_or(chunk.bytes);
+        buffer.append(taken, chunk.offset, chunk.time);
+        let full = buffer.bytes.len() >= limit;
+        self.stats.long_messages += u64::from(full);
+        let then = if full { Then::Limit } else { Then::More };
+        self.read_buffer(connection, side, buffer, then);
+        taken.len()
     }
 
-    fn read_directly(
-        &mut self,
-        connection: &mut Connection,
-        side: Side,
-        bytes: &[u8],
-        offset: u64,
-        time: Timestamp,
-        limit: usize,
-    ) -> usize {
+    /// Reads a chunk where nothing is buffered before it.
+    fn read_directly(&mut self, connection: &mut Connection, side: Side, chunk: &StreamChunk<'_>) -> usize {
+        let StreamChunk { bytes, offset, time, .. } = *chunk;
         let mut piece = Piece { side, bytes, offset, time: When::Once(time), then: Then::More, missing: 0 };
         let progress = self.read(connection, &piece);
         let rest = bytes.get(progress.used..).unwrap_or_default();
         if rest.is_empty() || !matches!(connection.state, State::Reading { .. }) {
             return progress.used;
         }
-        if rest.len() < limit {
+        if rest.len() < self.options.limits.message_bytes {
             let mut buffer = self.buffer();
             buffer.append(rest, offset + progress.used as u64, time);
             buffer.need = progress.need;
@@ -143,7 +129,7 @@ impl Dissector {
             let offset = buffer.offset + progress.used as u64;
             release(&mut self.buffers, buffer);
             let side = connection.turn(side);
-            self.feed(connection, StreamChunk { side, time, offset, bytes: &bytes, missing: 0 });
+            self.feed(connection, &mut StreamChunk { side, time, offset, bytes: &bytes, missing: 0 });
             return;
         }
         if left > 0 && then != Then::More && progress.used == 0 {
@@ -164,37 +150,25 @@ impl Dissector {
     /// Reads message after message.
     pub(crate) fn read(&mut self, connection: &mut Connection, piece: &Piece<'_>) -> Progress {
         let side = piece.side;
-        let length = piece.bytes.len();
         let mut used = 0;
         let mut failures = 0;
-        while used < length {
+        while let Some(input @ [_, ..]) = piece.bytes.get(used..) {
             let lane = connection.lane(side);
             if lane.skip.left > 0 {
-                if self.tap.is_some() {
-                    self.show(connection, side, piece.bytes.get(used..).unwrap_or_default());
-                }
-                used += self.pass_over(connection, side, (length - used) as u64, |n| piece.time_at(used + n - 1));
+                used += self.pass_over_in(connection, piece, used);
                 continue;
             }
-            let input = piece.bytes.get(used..).unwrap_or_default();
             let lost = lane.lost;
             let State::Reading { parser, .. } = &mut connection.state else { break };
             if lost {
-                let (skipped, found) = match parser.resync(side, input) {
-                    Resync::At(position) => (position.min(input.len()), true),
-                    Resync::Perhaps(position) if piece.then == Then::More && position < input.len() => {
-                        self.stats.unread_bytes += position as u64;
-                        return Progress { used: used + position, need: input.len() - position + 1 };
-                    }
-                    Resync::Perhaps(_) | Resync::Nowhere => (input.len(), false),
-                };
-                self.stats.unread_bytes += skipped as u64;
-                used += skipped;
-                connection.lane(side).lost = !found;
-                if skipped > 0 {
-                    // What is passed over may hold answers.
-                    self.doubt(connection, side);
+                let found = parser.resync(side, input);
+                if let (Resync::Perhaps(position), Then::More) = (found, piece.then)
+                    && position < input.len()
+                {
+                    self.stats.unread_bytes += position as u64;
+                    return Progress { used: used + position, need: input.len() - position + 1 };
                 }
+                used += self.resume(connection, side, found, input.len());
                 continue;
             }
             self.draft.clear();
@@ -208,82 +182,141 @@ impl Dissector {
                 tap: self.tap.as_deref_mut(),
                 scratch: &mut self.scratch,
             };
-            let step = parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer);
-            match step.and_then(|step| checked(step, input.len())) {
+            let left = input.len();
+            match parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer) {
                 Ok(Step::NeedMore { at_least }) => return Progress { used, need: at_least },
-                Ok(Step::Skip { used: count }) => {
-                    connection.lane(side).skip = Skip { left: count, of: None, last: false };
+                Ok(Step::Message { used: count @ 1.., body }) if count <= left => {
+                    used += self.message(connection, piece, used..used + count, body);
                 }
-                Ok(Step::Message { used: count, body }) => {
-                    connection.errors = 0;
-                    self.stats.messages += 1;
-                    let extra = if used + count == length { piece.missing } else { 0 };
-                    let start = (piece.time_at(used), piece.offset + used as u64);
-                    let begun =
-                        self.begin(connection, side, start, piece.time_at(used + count - 1), count as u64 + extra);
-                    match (begun, body) {
-                        // In an order it is the one that has begun; of a number used twice, the first that is under way.
-                        (Some((Part::Request(Key::Order), at)), Body::None) => self.end_half(connection, at, false),
-                        (Some((Part::Response(Key::Order), at)), Body::None) => self.end_half(connection, at, true),
-                        (Some((part, _)), Body::None) => self.end(connection, side, part),
-                        (begun, Body::Sized(left)) => {
-                            let part = begun.map(|(part, _)| part);
-                            connection.lane(side).skip = Skip { left, of: part, last: true };
-                            if let (Some(part), 0) = (part, left) {
-                                self.end(connection, side, part);
-                            }
-                        }
-                        _ => {}
-                    }
-                    used += count;
-                }
-                Ok(Step::Part { used: count, of, last }) => {
-                    connection.errors = 0;
-                    self.add(connection, side, of);
-                    connection.lane(side).skip = Skip { left: count, of: Some(of), last };
-                    if count == 0 && last {
-                        self.end(connection, side, of);
-                    }
-                }
-                Ok(Step::End { used: count, of }) => {
-                    connection.errors = 0;
-                    let time = piece.time_at((used + count).saturating_sub(1));
-                    self.end_call(connection, side, of, (count as u64, time));
-                    used += count;
-                }
-                Ok(Step::Switch { used: count, to }) => {
-                    let time = piece.time_at(used);
-                    used += count;
-                    self.switch(connection, to);
-                    self.hand_on(connection, time);
-                }
-                Ok(Step::Unanswered { key }) if self.give_none(connection, side, key) => {}
-                Ok(Step::Unanswered { .. }) | Err(_) => {
-                    failures += 1;
-                    self.stats.parse_errors += 1;
-                    connection.errors += 1;
-                    // The other side's bytes looked like this protocol; the first of this side are none.
-                    let first = piece.offset + used as u64 == 0;
-                    let refuted = connection.opening.from_start && !connection.confirmed && first;
-                    let given_up = connection.errors >= ERRORS_IN_A_ROW;
-                    if refuted {
-                        self.withdraw(connection);
-                    }
-                    if refuted || given_up {
-                        self.stats.protocols_given_up += u64::from(!refuted);
-                        self.detect_again(connection);
+                step => {
+                    if let Some(count) = step.ok().and_then(|step| self.take(connection, piece, used, step)) {
+                        used += count;
                     } else {
-                        self.lose(connection, side);
+                        // Bytes that led nowhere are not looked at again in the same way.
+                        failures += 1;
+                        let ended = self.fail(connection, side, piece.offset + used as u64 == 0);
+                        let dropped = if ended || failures >= ERRORS_PER_PIECE { left } else { 1 };
+                        self.stats.unread_bytes += dropped as u64;
+                        used += dropped;
                     }
-                    // Bytes that led nowhere are not looked at again in the same way.
-                    let end = refuted || given_up || failures >= ERRORS_PER_PIECE;
-                    let dropped = if end { length - used } else { 1 };
-                    self.stats.unread_bytes += dropped as u64;
-                    used += dropped;
                 }
             }
         }
         Progress { used, need: 0 }
+    }
+
+    /// Takes a step that neither waits nor begins a message. Returns how many bytes were dealt with; `None` where it cannot be taken.
+    // Not within `read`, which is short without it.
+    #[inline(never)]
+    fn take(&mut self, connection: &mut Connection, piece: &Piece<'_>, used: usize, step: Step) -> Option<usize> {
+        let side = piece.side;
+        let left = piece.bytes.len() - used;
+        match step {
+            Step::Skip { used: count @ 1.. } => {
+                connection.lane(side).skip = Skip { left: count, of: None, last: false };
+                Some(0)
+            }
+            Step::Part { used: count, of, last } if count > 0 || last => {
+                connection.errors = 0;
+                self.add(connection, side, of);
+                connection.lane(side).skip = Skip { left: count, of: Some(of), last };
+                if count == 0 {
+                    self.end(connection, side, of);
+                }
+                Some(0)
+            }
+            Step::End { used: count, of } if count <= left => {
+                connection.errors = 0;
+                let time = piece.time_at((used + count).saturating_sub(1));
+                self.end_call(connection, side, of, (count as u64, time));
+                Some(count)
+            }
+            Step::Switch { used: count, to } if count <= left => {
+                self.switch(connection, to);
+                self.hand_on(connection, piece.time_at(used));
+                Some(count)
+            }
+            Step::Unanswered { key } => self.give_none(connection, side, key).then_some(0),
+            _ => None,
+        }
+    }
+
+    /// What came was no message. Says whether the protocol was given up.
+    #[cold]
+    fn fail(&mut self, connection: &mut Connection, side: Side, first: bool) -> bool {
+        self.stats.parse_errors += 1;
+        connection.errors += 1;
+        // The other side's bytes looked like this protocol; the first of this side are none.
+        let refuted = connection.opening.from_start && !connection.confirmed && first;
+        let given_up = connection.errors >= ERRORS_IN_A_ROW;
+        if refuted {
+            self.withdraw(connection);
+        }
+        if refuted || given_up {
+            self.stats.protocols_given_up += u64::from(!refuted);
+            self.detect_again(connection);
+        } else {
+            self.lose(connection, side);
+        }
+        refuted || given_up
+    }
+
+    /// Goes on after a loss where the parser found a message, or behind all that is there. Returns how many bytes lie before that.
+    #[cold]
+    fn resume(&mut self, connection: &mut Connection, side: Side, found: Resync, available: usize) -> usize {
+        let (skipped, found) = match found {
+            Resync::At(position) => (position.min(available), true),
+            Resync::Perhaps(_) | Resync::Nowhere => (available, false),
+        };
+        self.stats.unread_bytes += skipped as u64;
+        connection.lane(side).lost = !found;
+        if skipped > 0 {
+            // What is passed over may hold answers.
+            self.doubt(connection, side);
+        }
+        skipped
+    }
+
+    /// A message begins with the bytes at `head`. Returns how many were dealt with: those of its body, too, where all of them are there
+    /// and nobody wants to see them.
+    #[inline(never)]
+    fn message(&mut self, connection: &mut Connection, piece: &Piece<'_>, head: Range<usize>, body: Body) -> usize {
+        connection.errors = 0;
+        self.stats.messages += 1;
+        let side = piece.side;
+        let behind = (piece.bytes.len() - head.end) as u64;
+        let beginning = Beginning {
+            time: piece.time_at(head.start),
+            offset: piece.offset + head.start as u64,
+            head_end: piece.time_at(head.end - 1),
+            bytes: head.len() as u64 + if behind == 0 { piece.missing } else { 0 },
+        };
+        let begun = self.begin(connection, side, &beginning);
+        let left = match body {
+            Body::None => 0,
+            Body::Sized(left) if left == 0 || left <= behind && self.tap.is_none() => left as usize,
+            Body::Sized(left) => {
+                let of = begun.map(|(part, _)| part);
+                connection.lane(side).skip = Skip { left, of, last: true };
+                return head.len();
+            }
+            Body::Open => return head.len(),
+        };
+        if let Some(begun) = begun {
+            self.end_at(connection, side, begun, left as u64, piece.time_at(head.end + left - 1));
+        }
+        head.len() + left
+    }
+
+    /// Passes over bytes of a piece that need not be read. Returns how many.
+    // Not within `read`, which is short without it.
+    #[inline(never)]
+    fn pass_over_in(&mut self, connection: &mut Connection, piece: &Piece<'_>, used: usize) -> usize {
+        let rest = piece.bytes.get(used..).unwrap_or_default();
+        if self.tap.is_some() {
+            self.show(connection, piece.side, rest);
+        }
+        self.pass_over(connection, piece.side, rest.len() as u64, |count| piece.time_at(used + count - 1))
     }
 
     /// Passes over at most `available` bytes that need not be read. Returns how many.
@@ -338,16 +371,4 @@ impl Dissector {
         }
         self.doubt(connection, side);
     }
-}
-
-/// A step that a parser may take with so many bytes.
-fn checked(step: Step, available: usize) -> Result<Step, ParseError> {
-    let fine = match step {
-        Step::NeedMore { .. } | Step::Unanswered { .. } => true,
-        Step::Skip { used } => used > 0,
-        Step::Message { used, .. } => used > 0 && used <= available,
-        Step::Part { used, last, .. } => used > 0 || last,
-        Step::End { used, .. } | Step::Switch { used, .. } => used <= available,
-    };
-    if fine { Ok(step) } else { Err(ParseError::at(ParseErrorKind::Length, 0)) }
 }

@@ -11,15 +11,33 @@ const REDACTED: &[u8] = b"REDACTED";
 const LONGEST: usize = 18;
 
 /// Sets a field to a path with query; values of secret parameters are left out unless the user wants them.
-pub(crate) fn write(message: &mut MessageWriter<'_>, field: Field, path: Text<'_>) {
+pub(crate) fn write(message: &mut MessageWriter<'_>, field: Field, path: &Text<'_>) {
     let bytes = path.bytes();
     let query = if message.options().redact { memchr::memchr(b'?', bytes) } else { None };
     match query.map(|at| bytes.split_at_checked(at + 1).unwrap_or((bytes, &[]))) {
-        Some((before, query)) if pairs(query).any(|(name, _)| is_secret(name)) => {
+        Some((before, query)) if has_secret(query) => {
             message.field_with(field, |text| redact(text, before, query));
         }
-        _ => message.text(field, path),
+        _ => message.text(field, *path),
     }
+}
+
+/// Whether there is a secret among the pairs.
+fn has_secret(query: &[u8]) -> bool {
+    // Where a name begins whose end was not seen yet.
+    let mut name = Some(0);
+    for (position, byte) in query.iter().enumerate() {
+        if !matches!(byte, b'=' | b'&') {
+            continue;
+        }
+        if name.take().is_some_and(|start| is_secret(query.get(start..position).unwrap_or_default())) {
+            return true;
+        }
+        if *byte == b'&' {
+            name = Some(position + 1);
+        }
+    }
+    name.is_some_and(|start| is_secret(query.get(start..).unwrap_or_default()))
 }
 
 /// Names with their values, as they stand between the ampersands.
@@ -45,26 +63,49 @@ fn redact(text: &mut String, before: &[u8], query: &[u8]) {
     }
 }
 
-/// Whether a parameter of this name is a secret; `-` and `_` count for nothing.
+/// For every first byte of a secret's name, the last letters, one bit each.
+static LAST: [u32; 256] = {
+    let pairs: [(u8, &[u8]); 10] = [
+        (b'a', b"dhny"),
+        (b'c', b"elt"),
+        (b'i', b"n"),
+        (b'j', b"t"),
+        (b'k', b"y"),
+        (b'p', b"ds"),
+        (b'r', b"n"),
+        (b's', b"degnty"),
+        (b't', b"n"),
+        (b'x', b"eln"),
+    ];
+    let (mut table, mut row) = ([0; 256], 0);
+    while row < pairs.len() {
+        let (first, mut last) = pairs[row];
+        while let [letter, rest @ ..] = last {
+            table[first as usize] |= 1 << (*letter & 0x1f);
+            last = rest;
+        }
+        table[first.to_ascii_uppercase() as usize] = table[first as usize];
+        row += 1;
+    }
+    table
+};
+
+/// What counts for nothing in a name.
+fn ignored(byte: &u8) -> bool {
+    matches!(byte, b'-' | b'_')
+}
+
+/// Whether a parameter of this name is a secret.
+#[inline]
 fn is_secret(name: &[u8]) -> bool {
     // Most names are told apart by their first and last letters.
     let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
-    let possible = match first | 0x20 {
-        b'a' => &b"dhny"[..],
-        b'c' => b"elt",
-        b'i' | b'r' => b"n",
-        b'j' => b"t",
-        b'k' => b"y",
-        b'p' => b"ds",
-        b's' => b"degnty",
-        b't' => b"n",
-        b'x' => b"eln",
-        _ => b"",
-    };
-    let ignored = |byte: &u8| matches!(byte, b'-' | b'_');
-    if !possible.contains(&(last | 0x20)) && !ignored(first) && !ignored(last) {
-        return false;
-    }
+    let possible = LAST[usize::from(*first)] & 1 << (last & 0x1f) != 0;
+    (possible || ignored(first) || ignored(last)) && is_listed(name)
+}
+
+/// Whether a name is one of a secret.
+fn is_listed(name: &[u8]) -> bool {
     let mut plain = [0; LONGEST];
     let mut length = 0;
     for byte in name.iter().filter(|byte| !ignored(byte)) {
@@ -153,6 +194,16 @@ mod tests {
         }
         for name in ["", "status", "page", "keys", "xtoken", "path", "a", "-", "codec"] {
             assert!(!is_secret(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_names_are_secrets() {
+        for query in ["token=1", "a&token", "a=1&token=2&b", "a==&key", "a=token&key=", "&&key"] {
+            assert!(has_secret(query.as_bytes()), "{query}");
+        }
+        for query in ["", "a=token", "a=b=token", "a=key&b=token&", "tokens&keys=1"] {
+            assert!(!has_secret(query.as_bytes()), "{query}");
         }
     }
 

@@ -16,6 +16,7 @@
 //! Recognised by a request line with a version or a status line, at the start of a stream or of any segment. A request line without a
 //! version, or without a target, counts when a `Host` line follows it. Not read: message bodies, and what follows CONNECT or an upgrade.
 
+mod headers;
 mod names;
 mod parser;
 pub mod wire;

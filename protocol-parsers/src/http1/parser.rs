@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 
 use memchr::memmem;
 
-use super::names::{self, WANTED_OF_REQUEST, WANTED_OF_RESPONSE};
+use super::headers::{Framing, Lines};
 use super::wire::{self, LineFeeds, RequestLine, Start, StatusLine};
-use crate::ascii::is;
 use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{
@@ -88,14 +87,6 @@ enum Head {
     Cut,
 }
 
-/// What the header lines say about the body.
-#[derive(Clone, Copy, Debug, Default)]
-struct Framing {
-    length: Option<u64>,
-    chunked: bool,
-    upgrade: Option<Next>,
-}
-
 impl Parser for Http1Parser {
     fn parse(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         match self.lane(from).phase {
@@ -160,8 +151,8 @@ impl Http1Parser {
     }
 
     fn head(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
-        let empty = input.bytes.iter().take_while(|byte| matches!(**byte, b'\r' | b'\n')).count();
-        if empty > 0 {
+        if let Some(b'\r' | b'\n') = input.bytes.first() {
+            let empty = input.bytes.iter().take_while(|byte| matches!(**byte, b'\r' | b'\n')).count();
             return Ok(Step::Skip { used: empty as u64 });
         }
         // A head that was not complete is only read again once its end is there.
@@ -190,7 +181,9 @@ impl Http1Parser {
         let mut ends = LineFeeds::new(input.bytes);
         let Some(end) = ends.next() else { return without_end(input) };
         let first = input.bytes.get(..end).unwrap_or_default();
-        let Some(line) = RequestLine::parse(first.trim_ascii_end()) else {
+        let line = RequestLine::parse(first.trim_ascii_end());
+        // Looked at where it stands: to copy what was just written costs more than to write it.
+        let Some(line) = &line else {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
         if !line.versioned {
@@ -206,9 +199,9 @@ impl Http1Parser {
         let path = line.path();
         if !path.is_empty() {
             let path = Text::within(whole, path);
-            url::write(message, Field::Resource, path);
+            url::write(message, Field::Resource, &path);
             let prefixes = &message.options.endpoint_prefixes;
-            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
+            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, &path, prefixes));
         }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
@@ -218,7 +211,9 @@ impl Http1Parser {
             b"CONNECT" => CONNECT,
             _ => 0,
         });
-        let Some((framing, used)) = headers(input.bytes, end + 1, ends, whole, message, true) else {
+        let lines = Lines { bytes: input.bytes, text: whole, request: true };
+        let mut framing = Framing::default();
+        let Some(used) = lines.read(end + 1, &mut ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Request(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -246,7 +241,9 @@ impl Http1Parser {
             500.. => Status::ServerError,
             _ => Status::Ok,
         });
-        let Some((framing, used)) = headers(input.bytes, end + 1, ends, None, message, false) else {
+        let lines = Lines { bytes: input.bytes, text: None, request: false };
+        let mut framing = Framing::default();
+        let Some(used) = lines.read(end + 1, &mut ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Response(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -373,108 +370,9 @@ fn beginning(bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// Takes down the header lines that matter, from `start` on. Returns what they say about the body, and where the head ends with its empty
-/// line; `None` when that is not there.
-fn headers(
-    bytes: &[u8],
-    mut start: usize,
-    ends: LineFeeds<'_>,
-    whole: Option<&str>,
-    message: &mut MessageWriter<'_>,
-    request: bool,
-) -> Option<(Framing, usize)> {
-    let mut framing = Framing::default();
-    let wanted = if request { &WANTED_OF_REQUEST } else { &WANTED_OF_RESPONSE };
-    for end in ends {
-        let line = bytes.get(start..end)?;
-        start = end + 1;
-        match line {
-            [] | [b'\r'] => return Some((framing, start)),
-            line => {
-                if let Some(length) = names::length(line, wanted) {
-                    header(line, length, bytes.get(start..)?, whole, message, request, &mut framing);
-                }
-            }
-        }
-    }
-    None
-}
-
-/// Takes down a header line whose name has this length.
-fn header(
-    line: &[u8],
-    length: usize,
-    behind: &[u8],
-    whole: Option<&str>,
-    message: &mut MessageWriter<'_>,
-    request: bool,
-    framing: &mut Framing,
-) {
-    let (name, rest) = line.split_at_checked(length).unwrap_or_default();
-    if matches!(behind.first(), Some(b' ' | b'\t')) {
-        return folded(line, length, behind, message, request, framing);
-    }
-    let value = rest.get(1..).unwrap_or_default().trim_ascii();
-    match length {
-        14 if is(name, b"content-length") => {
-            // A list of equal lengths is one length (RFC 9110, 8.6).
-            let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-        }
-        17 if is(name, b"transfer-encoding") => {
-            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            framing.chunked = last.eq_ignore_ascii_case(b"chunked");
-        }
-        7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
-        _ if !request => {}
-        4 if is(name, b"host") => message.text(Field::Domain, Text::within(whole, value)),
-        10 if is(name, b"user-agent") => {
-            message.attribute_text("user_agent.original", Text::within(whole, value));
-        }
-        15 if is(name, b"x-forwarded-for") => {
-            let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            message.attribute("client.address", client);
-        }
-        _ => {
-            if let Some(header) = Header::named(name) {
-                trace_context::write_text(message, header, Text::within(whole, value));
-            }
-        }
-    }
-}
-
 /// Shows the headers of a whole head to the tap, if there is one.
 fn show(message: &mut MessageWriter<'_>, part: Part, lines: &[u8]) {
     if let Some(tap) = message.tap.as_deref_mut() {
         wire::Headers::new(lines).for_each(|(name, value)| tap.header(part, name, value));
-    }
-}
-
-/// A header that goes on over the next lines (obsolete, RFC 9112, 5.2): they count as one with blanks between.
-#[cold]
-fn folded(
-    line: &[u8],
-    length: usize,
-    mut behind: &[u8],
-    message: &mut MessageWriter<'_>,
-    request: bool,
-    framing: &mut Framing,
-) {
-    let mut joined = line.to_vec();
-    while let (Some(b' ' | b'\t'), Some((next, rest))) = (behind.first(), wire::split_line(behind)) {
-        joined.push(b' ');
-        joined.extend_from_slice(next.trim_ascii());
-        behind = rest;
-    }
-    header(&joined, length, &[], None, message, request, framing);
-}
-
-/// What an upgrade leads to.
-fn upgrade(value: &[u8]) -> Next {
-    let name = core::str::from_utf8(value).unwrap_or_default();
-    match name {
-        "h2c" => Next::Protocol(Protocol::HTTP2),
-        _ if name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("TLS/")) => Next::Detect,
-        _ => name.parse().map_or(Next::Opaque, Next::Protocol),
     }
 }

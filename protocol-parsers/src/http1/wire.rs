@@ -93,39 +93,44 @@ pub fn head_length(bytes: &[u8], from: usize) -> Option<usize> {
 /// through all of them 64 bytes at a time.
 #[derive(Clone, Debug)]
 pub(super) struct LineFeeds<'a> {
-    blocks: core::slice::Iter<'a, [u8; 64]>,
-    /// What is left behind the blocks.
-    rest: &'a [u8],
+    bytes: &'a [u8],
     /// Position behind the block looked at.
     position: usize,
     /// One bit for each of its line feeds that was not told yet.
     found: u64,
+    /// Those of the block behind it: looked for while nothing waits for them.
+    ahead: u64,
 }
 
 impl<'a> LineFeeds<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let (blocks, rest) = bytes.as_chunks();
-        Self { blocks: blocks.iter(), rest, position: 0, found: 0 }
+        Self { bytes, position: 0, found: 0, ahead: in_block(bytes, 0) }
     }
 }
 
-impl LineFeeds<'_> {
-    /// Goes on to the next block with a line feed.
-    fn look_on(&mut self) {
-        while self.found == 0 {
-            self.found = match self.blocks.next() {
-                Some(block) => ascii::places(block, b'\n'),
-                None if self.rest.is_empty() => return,
-                None => {
-                    let rest = core::mem::take(&mut self.rest);
-                    let mut block = [0; 64];
-                    block.get_mut(..rest.len()).unwrap_or_default().copy_from_slice(rest);
-                    ascii::places(&block, b'\n')
-                }
-            };
-            self.position += 64;
-        }
+/// Those in the block at a position.
+#[inline]
+fn in_block(bytes: &[u8], position: usize) -> u64 {
+    let rest = bytes.get(position..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(block) => ascii::places(block, b'\n'),
+        None => in_rest(bytes, rest),
     }
+}
+
+/// Those in the last bytes, which fill no block.
+#[inline(never)]
+fn in_rest(bytes: &[u8], rest: &[u8]) -> u64 {
+    if rest.is_empty() {
+        return 0;
+    }
+    if let Some(last) = bytes.last_chunk() {
+        // Those before the rest fall out below.
+        return ascii::places(last, b'\n') >> (last.len() - rest.len());
+    }
+    let mut block = [0; 64];
+    block.get_mut(..rest.len()).unwrap_or_default().copy_from_slice(rest);
+    ascii::places(&block, b'\n')
 }
 
 impl Iterator for LineFeeds<'_> {
@@ -133,11 +138,16 @@ impl Iterator for LineFeeds<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.found == 0 {
-            self.look_on();
+        while self.found == 0 {
+            if self.position >= self.bytes.len() {
+                return None;
+            }
+            self.position += 64;
+            self.found = self.ahead;
+            self.ahead = in_block(self.bytes, self.position);
         }
         let place = self.found.trailing_zeros() as usize;
-        self.found = self.found.checked_sub(1)? & self.found;
+        self.found &= self.found - 1;
         Some(self.position - 64 + place)
     }
 }
@@ -404,14 +414,17 @@ mod tests {
 
     #[test]
     fn line_feeds_wherever_they_stand() {
-        let mut bytes = Vec::from([0; 150]);
-        for first in 0..bytes.len() {
-            for second in (first..bytes.len()).step_by(7) {
-                bytes.fill(if second % 2 == 0 { b'\x8a' } else { b'\x0b' });
-                (bytes[first], bytes[second]) = (b'\n', b'\n');
-                let mut places = Vec::from([first, second]);
-                places.dedup();
-                assert_eq!(LineFeeds::new(&bytes).collect::<Vec<_>>(), places);
+        for length in [1, 63, 64, 65, 150] {
+            let mut bytes = Vec::from([0; 150]);
+            bytes.truncate(length);
+            for first in 0..length {
+                for second in (first..length).step_by(7) {
+                    bytes.fill(if second % 2 == 0 { b'\x8a' } else { b'\x0b' });
+                    (bytes[first], bytes[second]) = (b'\n', b'\n');
+                    let mut places = Vec::from([first, second]);
+                    places.dedup();
+                    assert_eq!(LineFeeds::new(&bytes).collect::<Vec<_>>(), places);
+                }
             }
         }
     }

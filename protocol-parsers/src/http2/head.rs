@@ -137,9 +137,9 @@ impl<'m, 'w> Head<'m, 'w> {
                 self.pseudo = true;
                 if !self.message.has(Field::Resource) {
                     let path = core::str::from_utf8(value).map_or(Text::Bytes(value), Text::Valid);
-                    url::write(self.message, Field::Resource, path);
+                    url::write(self.message, Field::Resource, &path);
                     let prefixes = &self.message.options.endpoint_prefixes;
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
+                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, &path, prefixes));
                 }
             }
             Name::Scheme => self.pseudo = true,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use protocol_parsers::{
-    CallKind, Connection, Dissector, Field, Opening, Options, Protocol, Side, Stats, Status, StreamChunk, Timestamp,
+    CallKind, Connection, Dissector, Field, Opening, Options, Part, Protocol, Side, Stats, Status, StreamChunk, Tap,
+    Timestamp,
 };
 
 use crate::conversation::{Conversation, Piece};
@@ -124,6 +125,25 @@ fn lines(calls: &[Seen]) -> Vec<&str> {
 
 pub(crate) fn bless() -> bool {
     std::env::var("METAFLOW_BLESS").is_ok_and(|bless| bless == "1")
+}
+
+/// Sees nothing, but has the bodies of messages passed over in a step of their own.
+struct Blind;
+
+impl Tap for Blind {
+    fn header(&mut self, _message: Part, _name: &[u8], _value: &[u8]) {}
+}
+
+#[test]
+fn messages_that_end_in_their_chunk_give_the_calls_of_those_passed_over_step_by_step() {
+    for conversation in Conversation::all() {
+        let mut run = Run::new(conversation.opening);
+        run.dissector.set_tap(Some(Box::new(Blind)));
+        for (number, piece) in conversation.pieces.iter().enumerate() {
+            run.push(piece, number);
+        }
+        assert_eq!(lines(&run.finish().0), lines(&whole(&conversation)), "{}", conversation.name);
+    }
 }
 
 #[test]
