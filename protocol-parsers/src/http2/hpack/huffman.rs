@@ -21,31 +21,60 @@ pub(super) const LENGTHS: [u8; 257] = [
 ];
 pub(super) const LONGEST: usize = 30;
 const SHORTEST: usize = 5;
-/// Bits that one lookup covers: a short code, and two of them.
-const FIRST: usize = 8;
-const SECOND: usize = 12;
+/// Bits that one lookup covers: two codes of six bits, or one of up to twelve.
+const WINDOW: usize = 12;
 
 /// The symbols, sorted by length and then by number.
 pub(super) const SORTED: [u16; 257] = sorted();
 /// Per length: how many symbols have shorter codes, and the first code of this length.
 pub(super) const STARTS: [(u16, u32); LONGEST + 2] = starts();
-/// Symbol and length (in the upper byte) of the code that these eight bits begin with; 0 if it is longer.
-static SHORT: [u16; 1 << FIRST] = short();
 
-/// What these bits begin with: two symbols (the lower bytes), if two codes fit, and the bits that they take; else 0.
-static PAIRS: [u32; 1 << SECOND] = pairs();
+/// What twelve bits begin with: as many codes as fit, at most two.
+#[derive(Clone, Copy)]
+struct Codes {
+    symbols: [u8; 2],
+    /// How many of the symbols there are.
+    count: u8,
+    /// Bits of all of them; more than there ever are, where the first code is longer than the window.
+    bits: u8,
+}
 
-const fn pairs() -> [u32; 1 << SECOND] {
-    let mut pairs = [0; 1 << SECOND];
+const LONG: Codes = Codes { symbols: [0; 2], count: 0, bits: u8::MAX };
+static CODES: [Codes; 1 << WINDOW] = pairs(&singles());
+
+/// The one code that each window begins with.
+const fn singles() -> [Codes; 1 << WINDOW] {
+    let mut singles = [LONG; 1 << WINDOW];
+    let mut length = SHORTEST;
+    while length <= WINDOW {
+        let (before, code) = STARTS[length];
+        let mut window = (code as usize) << (WINDOW - length);
+        let mut place = before;
+        while place < STARTS[length + 1].0 {
+            let end = window + (1 << (WINDOW - length));
+            while window < end {
+                singles[window] = Codes { symbols: [SORTED[place as usize] as u8, 0], count: 1, bits: length as u8 };
+                window += 1;
+            }
+            place += 1;
+        }
+        length += 1;
+    }
+    singles
+}
+
+/// Adds the second codes.
+const fn pairs(singles: &[Codes; 1 << WINDOW]) -> [Codes; 1 << WINDOW] {
+    let mut pairs = *singles;
     let mut window = 0;
     while window < pairs.len() {
-        let first = SHORT[window >> (SECOND - FIRST)];
-        let length = first >> 8;
-        let behind = window << length & (pairs.len() - 1);
-        let second = SHORT[behind >> (SECOND - FIRST)];
-        let both = length + (second >> 8);
-        if first != 0 && second != 0 && both as usize <= SECOND {
-            pairs[window] = (first & 0xff) as u32 | ((second & 0xff) as u32) << 8 | (both as u32) << 16;
+        let first = singles[window];
+        if first.count == 1 {
+            let second = singles[window << first.bits & (pairs.len() - 1)];
+            if second.count == 1 && (first.bits + second.bits) as usize <= WINDOW {
+                let symbols = [first.symbols[0], second.symbols[0]];
+                pairs[window] = Codes { symbols, count: 2, bits: first.bits + second.bits };
+            }
         }
         window += 1;
     }
@@ -87,88 +116,65 @@ const fn starts() -> [(u16, u32); LONGEST + 2] {
     starts
 }
 
-const fn short() -> [u16; 1 << FIRST] {
-    let mut short = [0; 1 << FIRST];
-    let mut length = 1;
-    while length <= FIRST {
-        let (before, code) = STARTS[length];
-        let count = STARTS[length + 1].0 - before;
-        let mut number = 0;
-        while number < count {
-            let first = (code as usize + number as usize) << (FIRST - length);
-            let mut window = first;
-            while window < first + (1 << (FIRST - length)) {
-                short[window] = SORTED[(before + number) as usize] | (length as u16) << 8;
-                window += 1;
-            }
-            number += 1;
-        }
-        length += 1;
+/// The text that `code` stands for, in `room`: at most eight fifths of its length.
+pub(super) fn decode<'t>(mut code: &[u8], room: &'t mut Vec<u8>) -> Result<&'t [u8], Flaw> {
+    // What stands in the room is written over. A lookup writes two bytes, also where it finds one.
+    let most = code.len() * 8 / SHORTEST + 2;
+    if room.len() < most {
+        room.resize(most, 0);
     }
-    short
-}
-
-/// Makes `text` the text that `code` stands for: at most eight fifths of its length.
-pub(super) fn decode(mut code: &[u8], text: &mut Vec<u8>) -> Result<(), Flaw> {
-    text.clear();
-    text.resize(code.len() * 8 / SHORTEST + 1, 0);
     let mut length = 0;
-    // The next bits, at the upper end.
+    // The next bits, at the upper end; below those that are counted stand some that come again with the next bytes.
     let mut window = 0_u64;
     let mut bits = 0_usize;
     loop {
-        if let Some((four, rest)) = code.split_first_chunk::<4>() {
-            window |= u64::from(u32::from_be_bytes(*four)) << (32 - bits);
-            bits += 32;
-            code = rest;
+        if let Some(eight) = code.first_chunk() {
+            window |= u64::from_be_bytes(*eight) >> bits;
+            let whole = (63 - bits) / 8;
+            bits += whole * 8;
+            code = code.get(whole..).unwrap_or_default();
         } else {
-            for byte in core::mem::take(&mut code) {
+            while bits <= 56
+                && let Some((byte, rest)) = code.split_first()
+            {
                 window |= u64::from(*byte) << (56 - bits);
                 bits += 8;
+                code = rest;
             }
         }
         // As long as the longest code fits, and at the end as long as one does.
-        while bits > LONGEST || code.is_empty() {
-            let pair = PAIRS[(window >> (64 - SECOND)) as usize];
-            let taken = (pair >> 16) as usize;
-            if pair != 0 && taken <= bits {
-                if let Some(places) = text.get_mut(length..length + 2) {
-                    places.copy_from_slice(&(pair as u16).to_le_bytes());
+        while bits >= LONGEST || code.is_empty() {
+            let Codes { mut symbols, mut count, bits: mut taken } = CODES[(window >> (64 - WINDOW)) as usize];
+            if usize::from(taken) > bits {
+                let symbol;
+                (symbol, taken) = one((window >> 32) as u32)?;
+                if usize::from(taken) > bits {
+                    // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
+                    let padding = bits < 8 && window == !(u64::MAX >> bits);
+                    return room.get(..length).filter(|_| padding).ok_or(Flaw::Invalid);
                 }
-                length += 2;
-                window <<= taken;
-                bits -= taken;
-                continue;
+                (symbols, count) = ([symbol, 0], 1);
             }
-            let entry = SHORT[usize::from((window >> 56) as u8)];
-            let (symbol, taken) =
-                if entry == 0 { long((window >> 32) as u32)? } else { (entry as u8, usize::from(entry >> 8)) };
-            if taken > bits {
-                // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
-                let padding = bits < 8 && window == !(u64::MAX >> bits);
-                text.truncate(length);
-                return if padding { Ok(()) } else { Err(Flaw::Invalid) };
+            if let Some(places) = room.get_mut(length..length + 2) {
+                places.copy_from_slice(&symbols);
             }
-            if let Some(place) = text.get_mut(length) {
-                *place = symbol;
-            }
-            length += 1;
+            length += usize::from(count);
             window <<= taken;
-            bits -= taken;
+            bits -= usize::from(taken);
         }
     }
 }
 
-/// The symbol of a code that is longer than the first lookup covers, and its length.
+/// The symbol of the first code, and its length, where a lookup found none that ends before the bits do.
 #[cold]
-fn long(window: u32) -> Result<(u8, usize), Flaw> {
-    for length in FIRST + 1..=LONGEST {
+fn one(window: u32) -> Result<(u8, u8), Flaw> {
+    for length in SHORTEST..=LONGEST {
         let (Some((before, first)), Some((behind, _))) = (STARTS.get(length), STARTS.get(length + 1)) else { break };
         let number = (window >> (32 - length)).wrapping_sub(*first);
         if number < u32::from(behind - before) {
             let symbol = SORTED.get(usize::from(*before) + number as usize).copied().unwrap_or(256);
             // The end of string may not stand in a text.
-            return u8::try_from(symbol).map(|symbol| (symbol, length)).map_err(|_| Flaw::Invalid);
+            return u8::try_from(symbol).map(|symbol| (symbol, length as u8)).map_err(|_| Flaw::Invalid);
         }
     }
     Err(Flaw::Invalid)
@@ -182,7 +188,7 @@ mod tests {
 
     fn decoded(code: &[u8]) -> Result<Vec<u8>, Flaw> {
         let mut text = Vec::new();
-        decode(code, &mut text).map(|()| text)
+        decode(code, &mut text).map(<[u8]>::to_vec)
     }
 
     #[test]
