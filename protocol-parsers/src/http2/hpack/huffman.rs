@@ -29,21 +29,18 @@ pub(super) const SORTED: [u16; 257] = sorted();
 /// Per length: how many symbols have shorter codes, and the first code of this length.
 pub(super) const STARTS: [(u16, u32); LONGEST + 2] = starts();
 
-/// What twelve bits begin with: as many codes as fit, at most two.
-#[derive(Clone, Copy)]
-struct Codes {
-    symbols: [u8; 2],
-    /// How many of the symbols there are.
-    count: u8,
-    /// Bits of all of them; more than there ever are, where the first code is longer than the window.
-    bits: u8,
+/// The codes that twelve bits begin with, as many as fit, at most two: from the lowest byte on the bits that they take, how many there
+/// are, and their symbols. [`LONG`] where the first one is longer.
+static CODES: [u32; 1 << WINDOW] = pairs(&singles());
+/// Takes more bits than there ever are.
+const LONG: u32 = 0xff;
+
+const fn codes(bits: u32, count: u32, first: u32, second: u32) -> u32 {
+    bits | count << 8 | first << 16 | second << 24
 }
 
-const LONG: Codes = Codes { symbols: [0; 2], count: 0, bits: u8::MAX };
-static CODES: [Codes; 1 << WINDOW] = pairs(&singles());
-
-/// The one code that each window begins with.
-const fn singles() -> [Codes; 1 << WINDOW] {
+/// The first code of every window.
+const fn singles() -> [u32; 1 << WINDOW] {
     let mut singles = [LONG; 1 << WINDOW];
     let mut length = SHORTEST;
     while length <= WINDOW {
@@ -53,7 +50,7 @@ const fn singles() -> [Codes; 1 << WINDOW] {
         while place < STARTS[length + 1].0 {
             let end = window + (1 << (WINDOW - length));
             while window < end {
-                singles[window] = Codes { symbols: [SORTED[place as usize] as u8, 0], count: 1, bits: length as u8 };
+                singles[window] = codes(length as u32, 1, SORTED[place as usize] as u32, 0);
                 window += 1;
             }
             place += 1;
@@ -63,17 +60,17 @@ const fn singles() -> [Codes; 1 << WINDOW] {
     singles
 }
 
-/// Adds the second codes.
-const fn pairs(singles: &[Codes; 1 << WINDOW]) -> [Codes; 1 << WINDOW] {
+/// And the second ones.
+const fn pairs(singles: &[u32; 1 << WINDOW]) -> [u32; 1 << WINDOW] {
     let mut pairs = *singles;
     let mut window = 0;
     while window < pairs.len() {
         let first = singles[window];
-        if first.count == 1 {
-            let second = singles[window << first.bits & (pairs.len() - 1)];
-            if second.count == 1 && (first.bits + second.bits) as usize <= WINDOW {
-                let symbols = [first.symbols[0], second.symbols[0]];
-                pairs[window] = Codes { symbols, count: 2, bits: first.bits + second.bits };
+        if first != LONG {
+            let second = singles[window << (first & 0xff) & (pairs.len() - 1)];
+            let bits = (first & 0xff) + (second & 0xff);
+            if bits as usize <= WINDOW {
+                pairs[window] = codes(bits, 2, first >> 16, second >> 16);
             }
         }
         window += 1;
@@ -124,57 +121,56 @@ pub(super) fn decode<'t>(mut code: &[u8], room: &'t mut Vec<u8>) -> Result<&'t [
         room.resize(most, 0);
     }
     let mut length = 0;
-    // The next bits, at the upper end; below those that are counted stand some that come again with the next bytes.
+    // The next bits, at the upper end, turned over: what is shifted in behind the last ones are ones then, like the padding, which is the
+    // beginning of the end of string. Below those that are counted may stand some that come again with the next bytes.
     let mut window = 0_u64;
     let mut bits = 0_usize;
     loop {
-        if let Some(eight) = code.first_chunk() {
-            window |= u64::from_be_bytes(*eight) >> bits;
-            let whole = (63 - bits) / 8;
-            bits += whole * 8;
-            code = code.get(whole..).unwrap_or_default();
-        } else {
-            while bits <= 56
-                && let Some((byte, rest)) = code.split_first()
-            {
-                window |= u64::from(*byte) << (56 - bits);
-                bits += 8;
-                code = rest;
-            }
-        }
-        // As long as the longest code fits, and at the end as long as one does.
-        while bits >= LONGEST || code.is_empty() {
-            let Codes { mut symbols, mut count, bits: mut taken } = CODES[(window >> (64 - WINDOW)) as usize];
-            if usize::from(taken) > bits {
-                let symbol;
-                (symbol, taken) = one((window >> 32) as u32)?;
-                if usize::from(taken) > bits {
-                    // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
-                    let padding = bits < 8 && window == !(u64::MAX >> bits);
-                    return room.get(..length).filter(|_| padding).ok_or(Flaw::Invalid);
+        let next = code.first_chunk().map_or_else(|| last(code), |eight| u64::from_be_bytes(*eight));
+        window |= !next >> bits;
+        let whole = ((63 - bits) / 8).min(code.len());
+        bits += whole * 8;
+        code = code.get(whole..).unwrap_or_default();
+        while bits >= WINDOW || code.is_empty() {
+            let mut codes = CODES[(!window >> (64 - WINDOW)) as usize];
+            if usize::from(codes as u8) > bits {
+                if bits < LONGEST && !code.is_empty() {
+                    break;
                 }
-                (symbols, count) = ([symbol, 0], 1);
+                if window == 0 && bits < 8 {
+                    return room.get(..length).ok_or(Flaw::Invalid);
+                }
+                codes = long((!window >> 32) as u32)?;
+                if usize::from(codes as u8) > bits {
+                    return Err(Flaw::Invalid);
+                }
             }
-            if let Some(places) = room.get_mut(length..length + 2) {
-                places.copy_from_slice(&symbols);
+            if let Some(places) = room.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
+                *places = ((codes >> 16) as u16).to_le_bytes();
             }
-            length += usize::from(count);
-            window <<= taken;
-            bits -= usize::from(taken);
+            length += usize::from((codes >> 8) as u8);
+            window <<= codes as u8;
+            bits -= usize::from(codes as u8);
         }
     }
 }
 
-/// The symbol of the first code, and its length, where a lookup found none that ends before the bits do.
+/// Fewer than eight bytes, with ones behind them.
+fn last(code: &[u8]) -> u64 {
+    code.iter().rev().fold(u64::MAX, |bits, byte| bits >> 8 | u64::from(*byte) << 56)
+}
+
+/// The first code, where it is longer than a lookup covers, or the second one ends behind the bits.
 #[cold]
-fn one(window: u32) -> Result<(u8, u8), Flaw> {
+fn long(window: u32) -> Result<u32, Flaw> {
     for length in SHORTEST..=LONGEST {
         let (Some((before, first)), Some((behind, _))) = (STARTS.get(length), STARTS.get(length + 1)) else { break };
         let number = (window >> (32 - length)).wrapping_sub(*first);
         if number < u32::from(behind - before) {
             let symbol = SORTED.get(usize::from(*before) + number as usize).copied().unwrap_or(256);
             // The end of string may not stand in a text.
-            return u8::try_from(symbol).map(|symbol| (symbol, length as u8)).map_err(|_| Flaw::Invalid);
+            let symbol = u8::try_from(symbol).map_err(|_| Flaw::Invalid)?;
+            return Ok(codes(length as u32, 1, u32::from(symbol), 0));
         }
     }
     Err(Flaw::Invalid)

@@ -69,8 +69,16 @@ impl Decoder {
     pub fn decode(&mut self, block: &[u8], mut each: impl FnMut(Header<'_>)) -> Result<(), Flaw> {
         let mut rest = block;
         let mut result = Ok(());
-        while result.is_ok() && !rest.is_empty() {
-            result = self.header(&mut rest, &mut each);
+        while result.is_ok()
+            && let Some((first, behind)) = rest.split_first()
+        {
+            // Most headers are a byte: an entry of a table.
+            if (0x81..0xff).contains(first) {
+                each(view(&self.table, usize::from(*first & 0x7f)));
+                rest = behind;
+            } else {
+                result = self.header(&mut rest, &mut each);
+            }
         }
         for room in [&mut self.name, &mut self.value] {
             room.truncate(KEPT);
@@ -115,6 +123,7 @@ impl Decoder {
 }
 
 /// The entry of a table.
+#[inline]
 fn view(table: &Table, index: usize) -> Header<'_> {
     let (name, text, value) = table.get(index).unwrap_or((Name::Unknown, b"", b""));
     Header { name, text, value }
