@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
 
 pub mod child;
-#[allow(dead_code, reason = "tests' files, read by their code")]
+#[allow(clippy::panic, dead_code, reason = "tests' files, read by their code")]
 #[path = "../../protocol-parsers/tests/it/conversation.rs"]
 mod conversation;
 pub mod detection;
