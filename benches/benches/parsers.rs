@@ -14,5 +14,23 @@ fn exchanges(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(suite, exchanges);
+/// Readers of single protocols, and those of other projects.
+fn readers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("readers");
+    for pair in benches::readers::PAIRS {
+        for (name, reader) in [(pair.ours, pair.our_reader), (pair.peer, pair.peer_reader)] {
+            group.bench_function(format!("{name} x 100"), |bencher| bencher.iter(|| reader(100)));
+        }
+    }
+    group.finish();
+}
+
+fn detection(criterion: &mut Criterion) {
+    let payloads = benches::detection::payloads();
+    criterion.bench_function("detection of the first payloads", |bencher| {
+        bencher.iter(|| benches::detection::ask(&payloads));
+    });
+}
+
+criterion_group!(suite, exchanges, readers, detection);
 criterion_main!(suite);

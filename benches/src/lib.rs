@@ -2,9 +2,14 @@
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a bench ends with its first error")]
 
 pub mod child;
+#[allow(clippy::panic, dead_code, reason = "tests' files, read by their code")]
+#[path = "../../protocol-parsers/tests/it/conversation.rs"]
+mod conversation;
+pub mod detection;
 pub mod flow;
 pub mod messages;
 pub mod parsers;
+pub mod readers;
 mod report;
 mod timing;
 pub mod traffic;

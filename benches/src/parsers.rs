@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use anyhow::{Result, ensure};
-use protocol_parsers::http1::wire::{Headers, RequestLine, split_line};
-use protocol_parsers::{Connection, Dissector, Options, Side, StreamChunk, Timestamp};
+use protocol_parsers::{Connection, Dissector, Opening, Options, Side, StreamChunk, Timestamp};
 
-use crate::messages::{EXCHANGES, Exchange, HTTP1_REQUEST};
+use crate::messages::{EXCHANGES, Exchange};
+use crate::readers::PAIRS;
 use crate::{Report, fastest};
 
 /// Runs the suite.
@@ -31,16 +31,55 @@ pub fn run(quick: bool) -> Result<Report> {
         let bytes = (exchange.request.len() + exchange.response.len()) as f64 / 2.0;
         report.figure(format!("parsers.{}.gb_per_s", exchange.name), bytes / ns, "GB/s");
     }
-    let count = u64::from(exchanges);
-    let (ours, peer) = fastest(rounds, || fields(count), || with_httparse(count));
-    report.figure("parsers.http1.fields_ns", ours.as_nanos() as f64 / count as f64, "ns");
-    report.figure("parsers.http1.httparse_ns", peer.as_nanos() as f64 / count as f64, "ns");
-    report.ratio("parsers.http1.vs_httparse", peer.as_secs_f64(), ours.as_secs_f64());
+    for pair in PAIRS {
+        let found = ((pair.our_reader)(2), (pair.peer_reader)(2));
+        ensure!(found.0 == found.1, "{}: {found:?}", pair.ratio);
+        let times = u64::from(exchanges / 10);
+        let run = |reader: fn(u64) -> usize| {
+            black_box(reader(times));
+        };
+        let (ours, peer) = fastest(rounds, || run(pair.our_reader), || run(pair.peer_reader));
+        report.figure(pair.ours, ours.as_nanos() as f64 / times as f64, "ns");
+        report.figure(pair.peer, peer.as_nanos() as f64 / times as f64, "ns");
+        report.ratio(pair.ratio, peer.as_secs_f64(), ours.as_secs_f64());
+    }
+    slope(
+        &mut report,
+        "parsers.http1.ns_per_header",
+        rounds,
+        exchanges / 10,
+        63.0,
+        [with_headers(1), with_headers(64)],
+    );
+    slope(&mut report, "parsers.http1.ns_per_byte", rounds, exchanges / 10, 4032.0, [with_value(64), with_value(4096)]);
+    crate::detection::run(&mut report, rounds, exchanges / 10)?;
     Ok(report)
 }
 
+/// A request with so many headers like those of browsers and proxies.
+fn with_headers(count: usize) -> String {
+    let header = |number| format!("X-Header-{number:02}: value of a header\r\n");
+    format!("GET / HTTP/1.1\r\n{}\r\n", (0..count).map(header).collect::<String>())
+}
+
+/// A request with a header of so many bytes.
+fn with_value(length: usize) -> String {
+    format!("GET / HTTP/1.1\r\nCookie: {}\r\n\r\n", "c".repeat(length))
+}
+
+/// What one more step costs a request that is `steps` longer than another one.
+fn slope(report: &mut Report, name: &str, rounds: usize, times: u32, steps: f64, [short, long]: [String; 2]) {
+    let of = |request: &str| {
+        let response = b"HTTP/1.1 204 No Content\r\n\r\n";
+        let (request, first) = (request.as_bytes(), None);
+        read(&Exchange { name, opening: Opening::TCP, first, request, response, resource: "/" }, times, true);
+    };
+    let (short, long) = fastest(rounds, || of(&short), || of(&long));
+    report.figure(name, (long.as_nanos() as f64 - short.as_nanos() as f64) / steps / f64::from(times), "ns");
+}
+
 /// Reads the same exchange again and again on one connection.
-pub fn read(exchange: &Exchange, times: u32, redact: bool) {
+pub fn read(exchange: &Exchange<'_>, times: u32, redact: bool) {
     let mut options = Options::default();
     options.redact = redact;
     let mut dissector = Dissector::new(options);
@@ -63,7 +102,7 @@ pub fn read(exchange: &Exchange, times: u32, redact: bool) {
     assert_eq!(dissector.stats().calls, u64::from(times));
 }
 
-fn check(exchange: &Exchange) -> Result<()> {
+fn check(exchange: &Exchange<'_>) -> Result<()> {
     let mut options = Options::default();
     options.redact = false;
     let mut dissector = Dissector::new(options);
@@ -85,23 +124,4 @@ fn check(exchange: &Exchange) -> Result<()> {
         exchange.name
     );
     Ok(())
-}
-
-/// Method, path and host: what rate, errors and delay need of a request.
-fn fields(times: u64) {
-    for _ in 0..times {
-        let (line, rest) = split_line(black_box(HTTP1_REQUEST)).expect("a line");
-        let line = RequestLine::parse(line).expect("a request line");
-        let host = Headers::new(rest).find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
-        black_box((line, host));
-    }
-}
-
-fn with_httparse(times: u64) {
-    for _ in 0..times {
-        let mut headers = [httparse::EMPTY_HEADER; 32];
-        let mut request = httparse::Request::new(&mut headers);
-        let status = request.parse(black_box(HTTP1_REQUEST)).expect("a request");
-        black_box((status, request.method, request.path));
-    }
 }

@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::body::{Attachments, Text, Values, arguments};
+use crate::cursor::Cursor;
 use crate::fields::push_escaped;
 
 /// Values are looked into this deep.
@@ -13,7 +14,7 @@ const CLASSES: usize = 64;
 /// A row of values. Nothing recurses, and every step takes at least one byte.
 #[derive(Debug)]
 pub(super) struct Hessian<'a> {
-    bytes: &'a [u8],
+    rest: Cursor<'a>,
     /// How many fields objects of the classes defined so far have.
     fields: [u32; CLASSES],
     classes: usize,
@@ -29,57 +30,40 @@ enum Open {
 
 impl<'a> Hessian<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, fields: [0; CLASSES], classes: 0 }
-    }
-
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.bytes.split_at_checked(count)?;
-        self.bytes = rest;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.bytes.split_first()?;
-        self.bytes = rest;
-        Some(*first)
-    }
-
-    fn short(&mut self) -> Option<usize> {
-        let taken = self.take(2)?.first_chunk::<2>()?;
-        Some(usize::from(u16::from_be_bytes(*taken)))
+        Self { rest: Cursor(bytes), fields: [0; CLASSES], classes: 0 }
     }
 
     fn peek(&self) -> Option<u8> {
-        self.bytes.first().copied()
+        self.rest.0.first().copied()
     }
 
     /// An integer (`I`, or one of the short forms).
     fn integer(&mut self) -> Option<i32> {
-        let tag = self.byte()?;
+        let tag = self.rest.byte()?;
         let short = i32::from(tag);
         Some(match tag {
             0x80..=0xbf => short - 0x90,
-            0xc0..=0xcf => (short - 0xc8) << 8 | i32::from(self.byte()?),
-            0xd0..=0xd7 => (short - 0xd4) << 16 | self.short()? as i32,
-            b'I' => i32::from_be_bytes(*self.take(4)?.first_chunk()?),
+            0xc0..=0xcf => (short - 0xc8) << 8 | i32::from(self.rest.byte()?),
+            0xd0..=0xd7 => (short - 0xd4) << 16 | i32::from(self.rest.short()?),
+            b'I' => i32::from_be_bytes(self.rest.array()?),
             _ => return None,
         })
     }
 
     /// One piece of a string, and whether it is the last. Lengths count UTF-16 units.
     fn piece(&mut self) -> Option<(&'a [u8], bool)> {
-        let tag = self.byte()?;
+        let tag = self.rest.byte()?;
         let (count, last) = match tag {
             0x00..=0x1f => (usize::from(tag), true),
-            0x30..=0x33 => (usize::from(tag - 0x30) << 8 | usize::from(self.byte()?), true),
-            b'S' => (self.short()?, true),
-            b'R' => (self.short()?, false),
+            0x30..=0x33 => (usize::from(tag - 0x30) << 8 | usize::from(self.rest.byte()?), true),
+            b'S' => (usize::from(self.rest.short()?), true),
+            b'R' => (usize::from(self.rest.short()?), false),
             b'N' => (0, true),
             _ => return None,
         };
-        let ascii = self.bytes.get(..count).is_some_and(<[u8]>::is_ascii);
-        let length = if ascii { count } else { utf8_length(self.bytes, count)? };
-        Some((self.take(length)?, last))
+        let ascii = self.rest.0.get(..count).is_some_and(<[u8]>::is_ascii);
+        let length = if ascii { count } else { utf8_length(self.rest.0, count)? };
+        Some((self.rest.bytes(length)?, last))
     }
 
     /// The name of a class: a string, or the number of one that was written before.
@@ -113,13 +97,13 @@ impl<'a> Hessian<'a> {
             self.string()?;
             return Some(Open::Values(0));
         }
-        let tag = self.byte()?;
+        let tag = self.rest.byte()?;
         let mut length = 0;
         match tag {
             // Binary data, in pieces.
             0x20..=0x2f => length = usize::from(tag - 0x20),
-            0x34..=0x37 => length = usize::from(tag - 0x34) << 8 | usize::from(self.byte()?),
-            b'A' | b'B' => length = self.short()?,
+            0x34..=0x37 => length = usize::from(tag - 0x34) << 8 | usize::from(self.rest.byte()?),
+            b'A' | b'B' => length = usize::from(self.rest.short()?),
             b'C' => {
                 self.class(&[])?;
                 // The object follows.
@@ -156,7 +140,7 @@ impl<'a> Hessian<'a> {
             b'F' | b'T' | b'N' | 0x5b | 0x5c | 0x80..=0xbf | 0xd8..=0xef => {}
             _ => return None,
         }
-        self.take(length)?;
+        self.rest.bytes(length)?;
         // A piece of binary data that is not the last is followed by one more.
         Some(Open::Values(u64::from(tag == b'A')))
     }
@@ -208,7 +192,7 @@ impl<'a> Hessian<'a> {
     fn at_end(&mut self) -> bool {
         let end = self.peek() == Some(b'Z');
         if end {
-            self.byte();
+            self.rest.byte();
         }
         end
     }
@@ -243,7 +227,7 @@ impl<'a> Values<'a> for Hessian<'a> {
         for _ in 0..count {
             self.skip()?;
         }
-        match self.byte()? {
+        match self.rest.byte()? {
             b'H' => {}
             b'M' => {
                 self.class_name()?;
@@ -262,12 +246,12 @@ impl<'a> Values<'a> for Hessian<'a> {
     }
 
     fn thrown(&mut self, into: &mut String) -> Option<()> {
-        if self.byte()? != b'C' {
+        if self.rest.byte()? != b'C' {
             return None;
         }
         let (class, message) = self.class(b"detailMessage")?;
         push_escaped(into, class, usize::MAX);
-        match self.byte()? {
+        match self.rest.byte()? {
             0x60 => {}
             b'O' => {
                 self.integer()?;
@@ -310,7 +294,7 @@ mod tests {
 
     fn skipped(bytes: &[u8]) -> Option<usize> {
         let mut values = Hessian::new(bytes);
-        values.skip().map(|()| bytes.len() - values.bytes.len())
+        values.skip().map(|()| bytes.len() - values.rest.0.len())
     }
 
     #[test]

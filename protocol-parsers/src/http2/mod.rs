@@ -26,7 +26,7 @@
 //! is among what was not seen is `http2`, but has the outcome that its trailers tell. Not read: bodies.
 
 mod head;
-mod hpack;
+pub mod hpack;
 pub(crate) mod name;
 mod parser;
 mod recognise;

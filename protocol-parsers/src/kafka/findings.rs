@@ -160,7 +160,7 @@ impl Findings {
     }
 
     /// Adds a topic, unless it is listed already.
-    fn add(&mut self, name: &[u8]) {
+    fn add(&mut self, name: &str) {
         if self.told.cut || name.is_empty() {
             return;
         }
@@ -169,7 +169,7 @@ impl Findings {
             self.topics.push(',');
         }
         let start = self.topics.len();
-        push_escaped(&mut self.topics, name, NAME);
+        self.topics.push_str(name);
         if self.is_listed(start) {
             self.topics.truncate(listed);
         } else if self.ends.len() >= TOPICS {
@@ -237,11 +237,13 @@ impl Sink for Collector<'_, '_> {
     fn text(&mut self, what: Text, value: &[u8]) {
         match what {
             Text::Topic => {
-                self.findings.name.clear();
-                push_escaped(&mut self.findings.name, value, NAME);
+                let mut name = core::mem::take(&mut self.findings.name);
+                name.clear();
+                push_escaped(&mut name, value, NAME);
                 if self.lists_topics {
-                    self.findings.add(value);
+                    self.findings.add(&name);
                 }
+                self.findings.name = name;
             }
             Text::Group => self.group(value),
             Text::CoordinatorKey if self.findings.told.key_type == 0 => self.group(value),
@@ -292,11 +294,14 @@ impl Sink for Collector<'_, '_> {
             self.names.learn(id, &self.findings.name);
         } else if self.lists_topics {
             match self.names.by_id.get(id) {
-                Some(name) => self.findings.add(name.as_bytes()),
+                Some(name) => self.findings.add(name),
                 None => {
                     self.findings.told.unnamed = true;
-                    let text = id_text(id);
-                    self.findings.add(&text);
+                    let mut name = core::mem::take(&mut self.findings.name);
+                    push_id(&mut name, id);
+                    self.findings.add(&name);
+                    name.clear();
+                    self.findings.name = name;
                 }
             }
         }
@@ -330,15 +335,15 @@ impl Sink for Collector<'_, '_> {
     }
 }
 
-/// An id as Kafka's own tools print it: Base64 for URLs, without padding.
-fn id_text(id: &[u8; 16]) -> [u8; 22] {
+/// Appends an id as Kafka's own tools print it: Base64 for URLs, without padding.
+fn push_id(text: &mut String, id: &[u8; 16]) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let number = u128::from_be_bytes(*id);
-    core::array::from_fn(|place| {
+    text.extend((0..22).map(|place| {
         // Six bits from the front; the last digit has two of the id and four zeros.
         let bits = if place < 21 { number >> (122 - 6 * place) } else { number << 4 };
-        DIGITS.get(bits as usize & 0x3f).copied().unwrap_or_default()
-    })
+        DIGITS.get(bits as usize & 0x3f).copied().map_or('A', char::from)
+    }));
 }
 
 #[cfg(test)]
@@ -347,23 +352,26 @@ mod tests {
 
     #[test]
     fn ids_as_kafka_prints_them() {
-        assert_eq!(&id_text(&[0; 16]), b"AAAAAAAAAAAAAAAAAAAAAA");
-        assert_eq!(&id_text(&[0xff; 16]), b"_____________________w");
-        assert_eq!(
-            &id_text(b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f"),
-            b"AAECAwQFBgcICQoLDA0ODw"
-        );
+        for (id, text) in [
+            (&[0; 16], "AAAAAAAAAAAAAAAAAAAAAA"),
+            (&[0xff; 16], "_____________________w"),
+            (b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f", "AAECAwQFBgcICQoLDA0ODw"),
+        ] {
+            let mut written = String::new();
+            push_id(&mut written, id);
+            assert_eq!(written, text);
+        }
     }
 
     #[test]
     fn topics_are_listed_once_and_not_without_end() {
         let mut findings = Findings::default();
-        for name in [&b"a"[..], b"b", b"a", b"", b"ab"] {
+        for name in ["a", "b", "a", "", "ab"] {
             findings.add(name);
         }
         assert_eq!((findings.topics.as_str(), findings.ends.len()), ("a,b,ab", 3));
         for number in 0..1_000 {
-            findings.add(alloc::format!("topic-{number}").as_bytes());
+            findings.add(&alloc::format!("topic-{number}"));
         }
         assert_eq!((findings.ends.len(), findings.told.cut), (TOPICS, true));
     }

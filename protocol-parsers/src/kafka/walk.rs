@@ -61,7 +61,8 @@ pub(super) struct Walk {
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     shape: Shape,
-    next: usize,
+    /// Fields to go through of this element.
+    rest: Shape,
     /// Elements to go through, this one included.
     elements: u32,
     /// Tagged fields to go through at the end of this element; `None` before their number is known.
@@ -70,14 +71,14 @@ struct Frame {
     plain: bool,
 }
 
-const NOTHING: Frame = Frame { shape: &[], next: 0, elements: 0, tags: None, plain: true };
+const NOTHING: Frame = Frame { shape: &[], rest: &[], elements: 0, tags: None, plain: true };
 
 impl Walk {
     /// Through a message of which `left` bytes follow its header.
     pub(super) fn new(shape: Shape, version: u8, flexible: bool, left: u64) -> Self {
         let mut frames = [NOTHING; DEPTH];
         let [first, ..] = &mut frames;
-        *first = Frame { shape, next: 0, elements: 1, tags: None, plain: !flexible };
+        *first = Frame { shape, rest: shape, elements: 1, tags: None, plain: !flexible };
         Self { frames, depth: 1, version, flexible, records: None, pass: 0, left, strict: false }
     }
 
@@ -95,24 +96,28 @@ impl Walk {
     pub(super) fn advance(&mut self, bytes: &[u8], sink: &mut impl Sink) -> (usize, Stop) {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         let mut cursor = Cursor(bytes.get(..most).unwrap_or(bytes));
+        // Bytes of the message behind these.
+        let beyond = self.left - most as u64;
         let stop = loop {
             if self.pass > 0 {
-                let passed = usize::try_from(self.pass).unwrap_or(usize::MAX).min(cursor.0.len());
-                if self.take(&mut cursor, passed) {
-                    self.pass -= passed as u64;
-                }
+                let there = cursor.0.get(usize::try_from(self.pass).unwrap_or(usize::MAX)..).unwrap_or_default();
+                self.pass -= (cursor.0.len() - there.len()) as u64;
+                cursor.0 = there;
                 if self.pass > 0 {
                     break if self.wants_more() { Stop::Pass(self.pass) } else { Stop::End };
                 }
             }
             let before = cursor;
-            match self.step(&mut cursor, sink) {
-                Ok(true) => self.left -= (before.0.len() - cursor.0.len()) as u64,
-                Ok(false) => break Stop::End,
+            match self.step(&mut cursor, beyond, sink) {
+                Ok(true) => {}
+                Ok(false) => {
+                    cursor = before;
+                    break Stop::End;
+                }
                 Err(fault) => {
                     cursor = before;
                     break match fault {
-                        Fault::More if cursor.0.len() as u64 == self.left => Stop::Wrong,
+                        Fault::More if beyond == 0 => Stop::Wrong,
                         Fault::More if self.wants_more() => Stop::More,
                         Fault::More => Stop::End,
                         Fault::Wrong => Stop::Wrong,
@@ -120,6 +125,7 @@ impl Walk {
                 }
             }
         };
+        self.left = beyond + cursor.0.len() as u64;
         (most - cursor.0.len(), stop)
     }
 
@@ -129,15 +135,9 @@ impl Walk {
         self.pass = 0;
     }
 
-    fn take(&mut self, cursor: &mut Cursor<'_>, count: usize) -> bool {
-        let fits = cursor.bytes(count).is_ok();
-        self.left -= if fits { count as u64 } else { 0 };
-        fits
-    }
-
-    /// Reads one thing. Says whether there may be another. Changes nothing when it fails.
-    fn step(&mut self, cursor: &mut Cursor<'_>, sink: &mut impl Sink) -> Result<bool, Fault> {
-        let start = cursor.0.len();
+    /// Reads one thing of a message that goes on for `beyond` bytes behind these. Says whether there may be another. Changes nothing
+    /// when it fails.
+    fn step(&mut self, cursor: &mut Cursor<'_>, beyond: u64, sink: &mut impl Sink) -> Result<bool, Fault> {
         if let Some(records) = &mut self.records {
             let Pass { count, last } = records.step(cursor, sink)?;
             self.pass = count;
@@ -148,13 +148,13 @@ impl Walk {
         }
         let (version, flexible) = (self.version, self.flexible);
         let Some(frame) = self.depth.checked_sub(1).and_then(|top| self.frames.get_mut(top)) else { return Ok(false) };
-        let Some(field) = frame.shape.get(frame.next) else {
-            return self.end_of_element(cursor, sink);
+        let (field, rest) = loop {
+            match frame.rest.split_first() {
+                None => return self.end_of_element(cursor, beyond, sink),
+                Some((field, rest)) if field.is_in(version) => break (field, rest),
+                Some((_, rest)) => frame.rest = rest,
+            }
         };
-        if !field.is_in(version) {
-            frame.next += 1;
-            return Ok(true);
-        }
         let mut pass = 0;
         let mut inner = None;
         match field.what {
@@ -176,8 +176,7 @@ impl Walk {
             What::TopicId => sink.topic_id(cursor.array()?),
             What::Records => {
                 let length = cursor.length(flexible)?.unwrap_or(0);
-                let left = self.left - (start - cursor.0.len()) as u64;
-                if u64::from(length) > left {
+                if u64::from(length) > beyond + cursor.0.len() as u64 {
                     return Err(Fault::Wrong);
                 }
                 self.records = (length > 0).then(|| Records::new(u64::from(length)));
@@ -190,17 +189,16 @@ impl Walk {
             What::Values(shape) => inner = Some((shape, cursor.length(flexible)?.unwrap_or(0), true)),
             What::Rest => return Ok(false),
         }
-        let left = self.left - (start - cursor.0.len()) as u64;
         // Whatever an element is, it takes a byte.
         let elements = inner.map_or(0, |(_, elements, _)| elements);
-        if pass.max(u64::from(elements)) > left {
+        if pass.max(u64::from(elements)) > beyond + cursor.0.len() as u64 {
             return Err(Fault::Wrong);
         }
-        frame.next += 1;
+        frame.rest = rest;
         self.pass = pass;
         if let Some((shape, elements @ 1.., plain)) = inner {
             let room = self.frames.get_mut(self.depth).ok_or(Fault::Wrong)?;
-            *room = Frame { shape, next: 0, elements, tags: None, plain };
+            *room = Frame { shape, rest: shape, elements, tags: None, plain };
             self.depth += 1;
             sink.element();
         }
@@ -208,8 +206,7 @@ impl Walk {
     }
 
     /// Passes over tagged fields, one at a time, and goes on to the next element.
-    fn end_of_element(&mut self, cursor: &mut Cursor<'_>, sink: &mut impl Sink) -> Result<bool, Fault> {
-        let start = cursor.0.len();
+    fn end_of_element(&mut self, cursor: &mut Cursor<'_>, beyond: u64, sink: &mut impl Sink) -> Result<bool, Fault> {
         let Some(frame) = self.frames.get_mut(self.depth.wrapping_sub(1)) else { return Ok(false) };
         let tags = match frame.tags {
             _ if frame.plain => 0,
@@ -220,7 +217,7 @@ impl Walk {
             if frame.tags.is_some() {
                 cursor.unsigned()?;
                 let size = u64::from(cursor.unsigned()?);
-                if size > self.left - (start - cursor.0.len()) as u64 {
+                if size > beyond + cursor.0.len() as u64 {
                     return Err(Fault::Wrong);
                 }
                 self.pass = size;
@@ -231,7 +228,7 @@ impl Walk {
             return Ok(true);
         }
         frame.tags = None;
-        frame.next = 0;
+        frame.rest = frame.shape;
         frame.elements -= 1;
         if frame.elements == 0 {
             self.depth -= 1;
@@ -253,8 +250,8 @@ impl Walk {
 
     fn is_ahead(&self, test: fn(What) -> bool) -> bool {
         self.frames.iter().take(self.depth).any(|frame| {
-            let from = if frame.elements > 1 { 0 } else { frame.next };
-            frame.shape.get(from..).unwrap_or_default().iter().any(|field| field.has(self.version, test))
+            let ahead = if frame.elements > 1 { frame.shape } else { frame.rest };
+            ahead.iter().any(|field| field.has(self.version, test))
         })
     }
 }

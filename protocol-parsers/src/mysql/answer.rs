@@ -1,6 +1,7 @@
 //! Finding the end of an answer, packet by packet.
 
-use super::wire::{self, Cursor, EOF, ERR, HEADER, LOCAL_INFILE, LONGEST, OK, Packet};
+use super::wire::{self, EOF, ERR, HEADER, LOCAL_INFILE, LONGEST, OK, Packet};
+use crate::cursor::Cursor;
 
 /// What comes next of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 
 use super::answer::{Answer, Expect};
 use super::wire::{self, EOF, ERR, Failure, HEADER, LONGEST, Login, MORE_DATA, OK, Packet, Start, capability};
+use crate::cursor::Cursor;
 use crate::fields::Text;
 use crate::sql::{self, Dialect};
 use crate::{
@@ -364,7 +365,7 @@ fn name_of(bytes: &[u8]) -> Option<Box<str>> {
 
 /// The schema in a COM_CHANGE_USER: behind the user and the length-prefixed password.
 fn changed_schema(rest: &[u8]) -> Option<&[u8]> {
-    let mut cursor = wire::Cursor(rest);
+    let mut cursor = Cursor(rest);
     cursor.zero_string()?;
     let length = usize::from(cursor.byte()?);
     cursor.bytes(length)?;

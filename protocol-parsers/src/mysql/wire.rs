@@ -1,5 +1,6 @@
 //! Borrowed views of MySQL packets.
 
+use crate::cursor::Cursor;
 use crate::sql;
 
 /// Length of a packet's header: three bytes of length, one of sequence.
@@ -62,32 +63,14 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Reads a payload from its front.
-#[derive(Clone, Copy, Debug)]
-pub struct Cursor<'a>(pub &'a [u8]);
-
 impl<'a> Cursor<'a> {
-    /// So many bytes.
-    pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    /// One byte.
-    pub fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
     /// A number of `count` bytes, lowest first.
-    pub fn number(&mut self, count: usize) -> Option<u64> {
+    pub(super) fn number(&mut self, count: usize) -> Option<u64> {
         Some(self.bytes(count)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// A length-encoded number.
-    pub fn length(&mut self) -> Option<u64> {
+    pub(super) fn length(&mut self) -> Option<u64> {
         match self.byte()? {
             small @ ..=0xfa => Some(u64::from(small)),
             0xfc => self.number(2),
@@ -98,17 +81,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string behind its length-encoded length.
-    pub fn string(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.length()?).ok()?;
         self.bytes(length)
-    }
-
-    /// A string that ends with a zero.
-    pub fn zero_string(&mut self) -> Option<&'a [u8]> {
-        let end = memchr::memchr(0, self.0)?;
-        let text = self.bytes(end)?;
-        self.byte()?;
-        Some(text)
     }
 }
 

@@ -6,7 +6,8 @@ use memchr::{memchr, memmem};
 use super::backend::Backend;
 use super::recognise::{self, Start};
 use super::statements::{Bound, Statements};
-use super::wire::{Cursor, HEADER, Message, Opening, parameters};
+use super::wire::{HEADER, Message, Opening, parameters};
+use crate::cursor::Cursor;
 use crate::fields::Text;
 use crate::sql::{self, Dialect};
 use crate::{
@@ -199,7 +200,7 @@ impl PostgreSqlParser {
             }
             b'B' => {
                 let mut body = Cursor(request.body);
-                if let (Some(portal), Some(statement)) = (body.string(), body.string()) {
+                if let (Some(portal), Some(statement)) = (body.zero_string(), body.zero_string()) {
                     message.count_forgotten(self.statements.bind(portal, statement));
                 } else {
                     self.statements.close_portal(&[]);
@@ -209,7 +210,7 @@ impl PostgreSqlParser {
             b'E' => self.execute(&request, input, message),
             b'C' => {
                 let mut body = Cursor(request.body);
-                match (body.byte(), body.string()) {
+                match (body.byte(), body.zero_string()) {
                     (Some(b'S'), Some(name)) => self.statements.close_statement(name),
                     (Some(b'P'), Some(name)) => self.statements.close_portal(name),
                     _ => {}
@@ -325,7 +326,7 @@ impl PostgreSqlParser {
         input: Input<'_>,
         message: &mut MessageWriter<'_>,
     ) -> Result<Step, ParseError> {
-        let (text, _) = Cursor(request.body).string_or_rest();
+        let (text, _) = Cursor(request.body).zero_string_or_rest();
         // With one statement the result is over when it is complete, with several only when the server is ready.
         let behind = memchr(b';', text).and_then(|end| text.get(end + 1..)).unwrap_or_default();
         let one = request.is_whole()
@@ -346,10 +347,10 @@ impl PostgreSqlParser {
         message: &mut MessageWriter<'_>,
     ) -> Result<Step, ParseError> {
         let mut body = Cursor(request.body);
-        let Some(statement) = body.string() else {
+        let Some(statement) = body.zero_string() else {
             return Err(ParseError::at(ParseErrorKind::Length, HEADER));
         };
-        let (text, ended) = body.string_or_rest();
+        let (text, ended) = body.zero_string_or_rest();
         sql::write(message, text, Dialect::PostgreSql, !ended);
         let shown = message.written(Field::Resource).unwrap_or_default();
         let (number, dropped) = self.statements.prepare(statement, shown, !ended);
@@ -374,7 +375,7 @@ impl PostgreSqlParser {
         input: Input<'_>,
         message: &mut MessageWriter<'_>,
     ) -> Result<Step, ParseError> {
-        let Some(portal) = Cursor(request.body).string() else {
+        let Some(portal) = Cursor(request.body).zero_string() else {
             return Err(ParseError::at(ParseErrorKind::Length, HEADER));
         };
         self.request(Kind::Execute, 0, request, input.then, message);

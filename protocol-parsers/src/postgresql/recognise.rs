@@ -1,6 +1,7 @@
 //! Telling PostgreSQL by messages that hold together.
 
-use super::wire::{Cursor, HEADER, Message, Opening};
+use super::wire::{HEADER, Message, Opening};
+use crate::cursor::Cursor;
 use crate::sql;
 
 /// Messages that are looked at.
@@ -109,8 +110,8 @@ fn request(message: &Message<'_>) -> Fit {
     match message.kind {
         b'Q' => query(message),
         b'P' => {
-            let named = body.string().is_some_and(is_text);
-            let (text, ended) = body.string_or_rest();
+            let named = body.zero_string().is_some_and(is_text);
+            let (text, ended) = body.zero_string_or_rest();
             match sql::begins(text) {
                 sql::Beginning::Statement if named => Fit::Strong,
                 _ if whole && !(named && ended) => Fit::No,
@@ -122,13 +123,19 @@ fn request(message: &Message<'_>) -> Fit {
             }
         }
         b'B' => exact(bind(&mut body), body, Fit::Strong),
-        b'E' => exact(body.string().filter(|name| is_text(name)).and_then(|_| body.long()).map(drop), body, Fit::Weak),
+        b'E' => {
+            exact(body.zero_string().filter(|name| is_text(name)).and_then(|_| body.long()).map(drop), body, Fit::Weak)
+        }
         b'D' | b'C' => {
             let what = body.byte().is_none_or(|what| matches!(what, b'S' | b'P'));
-            if what { exact(body.string().filter(|name| is_text(name)).map(drop), body, Fit::Weak) } else { Fit::No }
+            if what {
+                exact(body.zero_string().filter(|name| is_text(name)).map(drop), body, Fit::Weak)
+            } else {
+                Fit::No
+            }
         }
         b'S' | b'H' | b'X' | b'c' => length(message, HEADER),
-        b'f' => exact(body.string().filter(|text| is_text(text)).map(drop), body, Fit::Weak),
+        b'f' => exact(body.zero_string().filter(|text| is_text(text)).map(drop), body, Fit::Weak),
         b'F' if message.length >= HEADER + 10 => Fit::Cut,
         b'p' if message.length < 1 << 16 => Fit::Cut,
         b'd' => Fit::Weak,
@@ -138,7 +145,7 @@ fn request(message: &Message<'_>) -> Fit {
 
 /// A text up to the end of the message. Statements may be anything, as long as all of it can be seen.
 fn query(message: &Message<'_>) -> Fit {
-    let (text, ended) = Cursor(message.body).string_or_rest();
+    let (text, ended) = Cursor(message.body).zero_string_or_rest();
     match sql::begins(text) {
         _ if ended && !(message.is_whole() && text.len() + 1 == message.body.len()) => Fit::No,
         _ if message.is_whole() && !(ended && is_text(text)) => Fit::No,
@@ -152,8 +159,8 @@ fn query(message: &Message<'_>) -> Fit {
 
 /// Portal, statement, formats of parameters, parameters, formats of results.
 fn bind(body: &mut Cursor<'_>) -> Option<()> {
-    body.string().filter(|name| is_text(name))?;
-    body.string().filter(|name| is_text(name))?;
+    body.zero_string().filter(|name| is_text(name))?;
+    body.zero_string().filter(|name| is_text(name))?;
     formats(body)?;
     for _ in 0..body.short()? {
         value(body)?;
@@ -209,8 +216,8 @@ fn answer(message: &Message<'_>) -> Fit {
             }
         }
         b'S' => {
-            let pair = body.string().filter(|name| name.len() > 2 && is_text(name));
-            exact(pair.and_then(|_| body.string()).filter(|value| is_text(value)).map(drop), body, Fit::Strong)
+            let pair = body.zero_string().filter(|name| name.len() > 2 && is_text(name));
+            exact(pair.and_then(|_| body.zero_string()).filter(|value| is_text(value)).map(drop), body, Fit::Strong)
         }
         b'T' => exact(columns(&mut body), body, Fit::Strong),
         b'D' => {
@@ -224,7 +231,7 @@ fn answer(message: &Message<'_>) -> Fit {
                 _ => exact(values, body, if count > 0 { Fit::Strong } else { Fit::Weak }),
             }
         }
-        b'C' => match body.string() {
+        b'C' => match body.zero_string() {
             Some(tag) if whole && body.0.is_empty() && is_tag(tag) => Fit::Strong,
             None if !whole && is_text(body.0) && message.length < 100 => Fit::Cut,
             _ => Fit::No,
@@ -245,7 +252,7 @@ fn answer(message: &Message<'_>) -> Fit {
 /// Names, each with table, column, type, size, modifier and format.
 fn columns(body: &mut Cursor<'_>) -> Option<()> {
     for _ in 0..body.short().filter(|count| *count <= COLUMNS)? {
-        body.string()?;
+        body.zero_string()?;
         body.bytes(4 + 2 + 4 + 2 + 4)?;
         body.short().filter(|format| *format <= 1)?;
     }
@@ -260,7 +267,7 @@ fn failure(message: &Message<'_>) -> Fit {
         if field == 0 {
             return if state && body.0.is_empty() && message.is_whole() { Fit::Strong } else { Fit::No };
         }
-        let (text, ended) = body.string_or_rest();
+        let (text, ended) = body.zero_string_or_rest();
         let fits = field.is_ascii_alphabetic() && (!first || field == b'S' && is_text(text));
         let is_state = text.len() == 5 && text.iter().all(u8::is_ascii_alphanumeric);
         if !fits || ended && field == b'C' && !is_state {

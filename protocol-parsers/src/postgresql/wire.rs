@@ -1,6 +1,6 @@
 //! Borrowed views of PostgreSQL messages.
 
-use memchr::memchr;
+use crate::cursor::Cursor;
 
 /// Length of a message's header: one byte of type, four of length.
 pub const HEADER: usize = 5;
@@ -37,56 +37,6 @@ impl<'a> Message<'a> {
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.body.len() + HEADER == self.length
-    }
-}
-
-/// Reads a body from its front.
-#[derive(Clone, Copy, Debug)]
-pub struct Cursor<'a>(pub &'a [u8]);
-
-impl<'a> Cursor<'a> {
-    /// So many bytes.
-    pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    /// One byte.
-    pub fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// A number of two bytes.
-    pub fn short(&mut self) -> Option<u16> {
-        let (first, rest) = self.0.split_first_chunk::<2>()?;
-        self.0 = rest;
-        Some(u16::from_be_bytes(*first))
-    }
-
-    /// A number of four bytes.
-    pub fn long(&mut self) -> Option<u32> {
-        let (first, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_be_bytes(*first))
-    }
-
-    /// A string that ends with a zero.
-    pub fn string(&mut self) -> Option<&'a [u8]> {
-        let end = memchr(0, self.0)?;
-        let text = self.bytes(end)?;
-        self.byte()?;
-        Some(text)
-    }
-
-    /// A string that ends with a zero, or with the bytes that there are. Says whether it ended with a zero.
-    pub fn string_or_rest(&mut self) -> (&'a [u8], bool) {
-        match self.string() {
-            Some(text) => (text, true),
-            None => (core::mem::take(&mut self.0), false),
-        }
     }
 }
 
@@ -139,8 +89,8 @@ impl<'a> Opening<'a> {
 pub fn parameters(body: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut cursor = Cursor(body);
     core::iter::from_fn(move || {
-        let name = cursor.string().filter(|name| !name.is_empty())?;
-        Some((name, cursor.string()?))
+        let name = cursor.zero_string().filter(|name| !name.is_empty())?;
+        Some((name, cursor.zero_string()?))
     })
 }
 
@@ -160,7 +110,7 @@ impl<'a> Failure<'a> {
         let mut failure = Self::default();
         let mut cursor = Cursor(body);
         while let Some(field @ 1..) = cursor.byte() {
-            let (text, ended) = cursor.string_or_rest();
+            let (text, ended) = cursor.zero_string_or_rest();
             match field {
                 b'C' if ended => failure.code = text,
                 b'M' => failure.text = text,

@@ -4,7 +4,7 @@ use memchr::{memchr, memmem};
 
 /// Where the dialects differ in what a quote means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
     /// Double quotes and single quotes enclose strings, backslashes escape, `#` begins a comment.
     MySql,
     /// Double quotes enclose names, `$tag$` encloses strings, comments nest.
@@ -170,7 +170,7 @@ impl<'a> Iterator for Lexer<'a> {
             // Most of a statement is words and what stands between them.
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => self.word(),
             b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c' => {
-                self.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c'));
+                self.blanks();
                 Token::Blank
             }
             b'/' if next == Some(&b'*') => {
@@ -208,6 +208,11 @@ impl<'a> Iterator for Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
+    /// Passes blanks. Says whether there were any.
+    pub(super) fn blanks(&mut self) -> bool {
+        !self.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'\x0b' | b'\x0c')).is_empty()
+    }
+
     /// Where the next token begins.
     pub(super) const fn position(&self) -> usize {
         self.position

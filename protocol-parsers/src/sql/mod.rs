@@ -20,7 +20,7 @@ use lexer::{Lexer, Token};
 use sanitize::Sanitizer;
 use summary::Summary;
 
-pub(crate) use lexer::Dialect;
+pub use lexer::Dialect;
 
 /// Sets resource and endpoint to a statement and its summary, and takes the trace context out of its comments. `cut` says that
 /// the statement goes on.
@@ -47,28 +47,8 @@ fn write_redacted(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect,
     // The summary waits until the statement is written: both are parts of one text.
     let mut endpoint = core::mem::take(message.scratch);
     endpoint.clear();
-    let valid = core::str::from_utf8(sql).ok();
-    let mut summary = Summary::new(valid, &mut endpoint);
     let mut comments = false;
-    message.field_with(Field::Resource, |text| {
-        let mut sanitizer = Sanitizer::new(valid.map_or(Text::Bytes(sql), Text::Valid), text);
-        let mut lexer = Lexer::new(sql, dialect);
-        while let Some(token) = lexer.next() {
-            match token {
-                Token::Blank => sanitizer.gap(),
-                Token::Comment(_) => {
-                    comments = true;
-                    sanitizer.gap();
-                }
-                token => {
-                    summary.take(&token);
-                    sanitizer.take(&token, lexer.position());
-                }
-            }
-        }
-        sanitizer.finish();
-    });
-    summary.finish();
+    message.field_with(Field::Resource, |text| comments = redact(sql, dialect, text, &mut endpoint));
     if cut {
         message.mark_cut(Field::Resource);
     }
@@ -77,6 +57,33 @@ fn write_redacted(message: &mut MessageWriter<'_>, sql: &[u8], dialect: Dialect,
     if comments {
         trace_comments(message, sql, dialect);
     }
+}
+
+/// Appends a statement without its literals and comments to `statement`, and its operations with their targets to `summary`. Says
+/// whether it has comments.
+pub fn redact(sql: &[u8], dialect: Dialect, statement: &mut String, summary: &mut String) -> bool {
+    let valid = core::str::from_utf8(sql).ok();
+    let mut summary = Summary::new(valid, summary);
+    let mut sanitizer = Sanitizer::new(valid.map_or(Text::Bytes(sql), Text::Valid), statement);
+    let mut comments = false;
+    let mut lexer = Lexer::new(sql, dialect);
+    loop {
+        // Every second token is a blank: it is worth a way of its own.
+        if lexer.blanks() {
+            sanitizer.gap();
+        }
+        let Some(token) = lexer.next() else { break };
+        if let Token::Comment(_) = token {
+            comments = true;
+            sanitizer.gap();
+        } else {
+            summary.take(&token);
+            sanitizer.take(&token, lexer.position());
+        }
+    }
+    sanitizer.finish();
+    summary.finish();
+    comments
 }
 
 /// `/*key='value',…*/` as sqlcommenter writes it: values are URL-encoded.

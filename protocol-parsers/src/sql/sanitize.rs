@@ -30,6 +30,8 @@ impl<'s, 't> Sanitizer<'s, 't> {
     }
 
     /// Takes the token that ends at `end`.
+    // Called from one place, the loop over tokens.
+    #[inline(always)]
     pub(super) fn take(&mut self, token: &Token<'_>, end: usize) {
         let length = match token {
             Token::Blank | Token::Comment(_) => return self.gap(),

@@ -45,6 +45,7 @@ impl<'s, 't> Summary<'s, 't> {
         self.text.len() - self.start > LONGEST
     }
 
+    #[inline]
     pub(super) fn take(&mut self, token: &Token<'s>) {
         if self.is_full() {
             return;

@@ -89,7 +89,7 @@ impl Conversation {
 }
 
 fn testdata() -> PathBuf {
-    // Two crates compile this file; from both, the folder of the parsers is this way.
+    // Several crates compile this file; from each, the folder of the parsers is this way.
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol-parsers/testdata")
 }
 

@@ -21,31 +21,57 @@ pub(super) const LENGTHS: [u8; 257] = [
 ];
 pub(super) const LONGEST: usize = 30;
 const SHORTEST: usize = 5;
-/// Bits that one lookup covers: a short code, and two of them.
-const FIRST: usize = 8;
-const SECOND: usize = 12;
+/// Bits that one lookup covers: two codes of six bits, or one of up to twelve.
+const WINDOW: usize = 12;
 
 /// The symbols, sorted by length and then by number.
 pub(super) const SORTED: [u16; 257] = sorted();
 /// Per length: how many symbols have shorter codes, and the first code of this length.
 pub(super) const STARTS: [(u16, u32); LONGEST + 2] = starts();
-/// Symbol and length (in the upper byte) of the code that these eight bits begin with; 0 if it is longer.
-static SHORT: [u16; 1 << FIRST] = short();
 
-/// What these bits begin with: two symbols (the lower bytes), if two codes fit, and the bits that they take; else 0.
-static PAIRS: [u32; 1 << SECOND] = pairs();
+/// The codes that twelve bits begin with, as many as fit, at most two: from the lowest byte on the bits that they take, how many there
+/// are, and their symbols. [`LONG`] where the first one is longer.
+static CODES: [u32; 1 << WINDOW] = pairs(&singles());
+/// Takes more bits than there ever are.
+const LONG: u32 = 0xff;
 
-const fn pairs() -> [u32; 1 << SECOND] {
-    let mut pairs = [0; 1 << SECOND];
+const fn codes(bits: u32, count: u32, first: u32, second: u32) -> u32 {
+    bits | count << 8 | first << 16 | second << 24
+}
+
+/// The first code of every window.
+const fn singles() -> [u32; 1 << WINDOW] {
+    let mut singles = [LONG; 1 << WINDOW];
+    let mut length = SHORTEST;
+    while length <= WINDOW {
+        let (before, code) = STARTS[length];
+        let mut window = (code as usize) << (WINDOW - length);
+        let mut place = before;
+        while place < STARTS[length + 1].0 {
+            let end = window + (1 << (WINDOW - length));
+            while window < end {
+                singles[window] = codes(length as u32, 1, SORTED[place as usize] as u32, 0);
+                window += 1;
+            }
+            place += 1;
+        }
+        length += 1;
+    }
+    singles
+}
+
+/// And the second ones.
+const fn pairs(singles: &[u32; 1 << WINDOW]) -> [u32; 1 << WINDOW] {
+    let mut pairs = *singles;
     let mut window = 0;
     while window < pairs.len() {
-        let first = SHORT[window >> (SECOND - FIRST)];
-        let length = first >> 8;
-        let behind = window << length & (pairs.len() - 1);
-        let second = SHORT[behind >> (SECOND - FIRST)];
-        let both = length + (second >> 8);
-        if first != 0 && second != 0 && both as usize <= SECOND {
-            pairs[window] = (first & 0xff) as u32 | ((second & 0xff) as u32) << 8 | (both as u32) << 16;
+        let first = singles[window];
+        if first != LONG {
+            let second = singles[window << (first & 0xff) & (pairs.len() - 1)];
+            let bits = (first & 0xff) + (second & 0xff);
+            if bits as usize <= WINDOW {
+                pairs[window] = codes(bits, 2, first >> 16, second >> 16);
+            }
         }
         window += 1;
     }
@@ -87,88 +113,64 @@ const fn starts() -> [(u16, u32); LONGEST + 2] {
     starts
 }
 
-const fn short() -> [u16; 1 << FIRST] {
-    let mut short = [0; 1 << FIRST];
-    let mut length = 1;
-    while length <= FIRST {
-        let (before, code) = STARTS[length];
-        let count = STARTS[length + 1].0 - before;
-        let mut number = 0;
-        while number < count {
-            let first = (code as usize + number as usize) << (FIRST - length);
-            let mut window = first;
-            while window < first + (1 << (FIRST - length)) {
-                short[window] = SORTED[(before + number) as usize] | (length as u16) << 8;
-                window += 1;
-            }
-            number += 1;
-        }
-        length += 1;
+/// The text that `code` stands for, in `room`: at most eight fifths of its length.
+pub(super) fn decode<'t>(mut code: &[u8], room: &'t mut Vec<u8>) -> Result<&'t [u8], Flaw> {
+    // What stands in the room is written over. A lookup writes two bytes, also where it finds one.
+    let most = code.len() * 8 / SHORTEST + 2;
+    if room.len() < most {
+        room.resize(most, 0);
     }
-    short
-}
-
-/// Makes `text` the text that `code` stands for: at most eight fifths of its length.
-pub(super) fn decode(mut code: &[u8], text: &mut Vec<u8>) -> Result<(), Flaw> {
-    text.clear();
-    text.resize(code.len() * 8 / SHORTEST + 1, 0);
     let mut length = 0;
-    // The next bits, at the upper end.
+    // The next bits, at the upper end, turned over: what is shifted in behind the last ones are ones then, like the padding, which is the
+    // beginning of the end of string. Below those that are counted may stand some that come again with the next bytes.
     let mut window = 0_u64;
     let mut bits = 0_usize;
     loop {
-        if let Some((four, rest)) = code.split_first_chunk::<4>() {
-            window |= u64::from(u32::from_be_bytes(*four)) << (32 - bits);
-            bits += 32;
-            code = rest;
-        } else {
-            for byte in core::mem::take(&mut code) {
-                window |= u64::from(*byte) << (56 - bits);
-                bits += 8;
-            }
-        }
-        // As long as the longest code fits, and at the end as long as one does.
-        while bits > LONGEST || code.is_empty() {
-            let pair = PAIRS[(window >> (64 - SECOND)) as usize];
-            let taken = (pair >> 16) as usize;
-            if pair != 0 && taken <= bits {
-                if let Some(places) = text.get_mut(length..length + 2) {
-                    places.copy_from_slice(&(pair as u16).to_le_bytes());
+        let next = code.first_chunk().map_or_else(|| last(code), |eight| u64::from_be_bytes(*eight));
+        window |= !next >> bits;
+        let whole = ((63 - bits) / 8).min(code.len());
+        bits += whole * 8;
+        code = code.get(whole..).unwrap_or_default();
+        while bits >= WINDOW || code.is_empty() {
+            let mut codes = CODES[(!window >> (64 - WINDOW)) as usize];
+            if usize::from(codes as u8) > bits {
+                if bits < LONGEST && !code.is_empty() {
+                    break;
                 }
-                length += 2;
-                window <<= taken;
-                bits -= taken;
-                continue;
+                if window == 0 && bits < 8 {
+                    return room.get(..length).ok_or(Flaw::Invalid);
+                }
+                codes = long((!window >> 32) as u32)?;
+                if usize::from(codes as u8) > bits {
+                    return Err(Flaw::Invalid);
+                }
             }
-            let entry = SHORT[usize::from((window >> 56) as u8)];
-            let (symbol, taken) =
-                if entry == 0 { long((window >> 32) as u32)? } else { (entry as u8, usize::from(entry >> 8)) };
-            if taken > bits {
-                // What is left are the first bits of the end of string, which are ones, and less than a byte of them.
-                let padding = bits < 8 && window == !(u64::MAX >> bits);
-                text.truncate(length);
-                return if padding { Ok(()) } else { Err(Flaw::Invalid) };
+            if let Some(places) = room.get_mut(length..).and_then(<[u8]>::first_chunk_mut) {
+                *places = ((codes >> 16) as u16).to_le_bytes();
             }
-            if let Some(place) = text.get_mut(length) {
-                *place = symbol;
-            }
-            length += 1;
-            window <<= taken;
-            bits -= taken;
+            length += usize::from((codes >> 8) as u8);
+            window <<= codes as u8;
+            bits -= usize::from(codes as u8);
         }
     }
 }
 
-/// The symbol of a code that is longer than the first lookup covers, and its length.
+/// Fewer than eight bytes, with ones behind them.
+fn last(code: &[u8]) -> u64 {
+    code.iter().rev().fold(u64::MAX, |bits, byte| bits >> 8 | u64::from(*byte) << 56)
+}
+
+/// The first code, where it is longer than a lookup covers, or the second one ends behind the bits.
 #[cold]
-fn long(window: u32) -> Result<(u8, usize), Flaw> {
-    for length in FIRST + 1..=LONGEST {
+fn long(window: u32) -> Result<u32, Flaw> {
+    for length in SHORTEST..=LONGEST {
         let (Some((before, first)), Some((behind, _))) = (STARTS.get(length), STARTS.get(length + 1)) else { break };
         let number = (window >> (32 - length)).wrapping_sub(*first);
         if number < u32::from(behind - before) {
             let symbol = SORTED.get(usize::from(*before) + number as usize).copied().unwrap_or(256);
             // The end of string may not stand in a text.
-            return u8::try_from(symbol).map(|symbol| (symbol, length)).map_err(|_| Flaw::Invalid);
+            let symbol = u8::try_from(symbol).map_err(|_| Flaw::Invalid)?;
+            return Ok(codes(length as u32, 1, u32::from(symbol), 0));
         }
     }
     Err(Flaw::Invalid)
@@ -182,7 +184,7 @@ mod tests {
 
     fn decoded(code: &[u8]) -> Result<Vec<u8>, Flaw> {
         let mut text = Vec::new();
-        decode(code, &mut text).map(|()| text)
+        decode(code, &mut text).map(<[u8]>::to_vec)
     }
 
     #[test]

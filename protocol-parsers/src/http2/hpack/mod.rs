@@ -1,4 +1,4 @@
-//! HPACK (RFC 7541), for one who only watches.
+//! HPACK ([RFC 7541](https://www.rfc-editor.org/rfc/rfc7541)), for one who only watches.
 
 #[cfg(test)]
 mod encoder;
@@ -15,7 +15,7 @@ const KEPT: usize = 512;
 
 /// What is wrong with a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub enum Flaw {
     /// It ends within a header.
     Cut,
     /// No continuation makes a header of it.
@@ -24,17 +24,18 @@ pub(super) enum Flaw {
 
 /// A header, as it was sent. Of one that refers to an entry nobody saw, name or both texts are empty.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header<'a> {
+pub struct Header<'a> {
     /// What it is.
     pub(super) name: Name,
     /// The name's text; the first 64 bytes of it where it comes from a table.
-    pub(super) text: &'a [u8],
-    pub(super) value: &'a [u8],
+    pub text: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
 }
 
 /// Decodes the header blocks of one direction.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub struct Decoder {
     table: Table,
     name: Vec<u8>,
     value: Vec<u8>,
@@ -42,7 +43,8 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// Keeps at most `limit` bytes of headers, counted as RFC 7541, 4.1 does.
-    pub(super) fn new(limit: usize) -> Self {
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self { table: Table::new(limit), name: Vec::new(), value: Vec::new() }
     }
 
@@ -61,14 +63,27 @@ impl Decoder {
     }
 
     /// Reads a block and hands out its headers. With a flaw, those before it have been handed out.
-    pub(super) fn decode(&mut self, block: &[u8], mut each: impl FnMut(Header<'_>)) -> Result<(), Flaw> {
+    ///
+    /// # Errors
+    /// When the block ends within a header, or holds what is none.
+    pub fn decode(&mut self, block: &[u8], mut each: impl FnMut(Header<'_>)) -> Result<(), Flaw> {
         let mut rest = block;
         let mut result = Ok(());
-        while result.is_ok() && !rest.is_empty() {
-            result = self.header(&mut rest, &mut each);
+        while result.is_ok()
+            && let Some((first, behind)) = rest.split_first()
+        {
+            // Most headers are a byte: an entry of a table.
+            if (0x81..0xff).contains(first) {
+                each(view(&self.table, usize::from(*first & 0x7f)));
+                rest = behind;
+            } else {
+                result = self.header(&mut rest, &mut each);
+            }
         }
-        self.name.shrink_to(KEPT);
-        self.value.shrink_to(KEPT);
+        for room in [&mut self.name, &mut self.value] {
+            room.truncate(KEPT);
+            room.shrink_to(KEPT);
+        }
         result
     }
 
@@ -108,6 +123,7 @@ impl Decoder {
 }
 
 /// The entry of a table.
+#[inline]
 fn view(table: &Table, index: usize) -> Header<'_> {
     let (name, text, value) = table.get(index).unwrap_or((Name::Unknown, b"", b""));
     Header { name, text, value }
@@ -147,8 +163,7 @@ fn string<'a, 'b: 'a>(rest: &mut &'b [u8], room: &'a mut Vec<u8>) -> Result<&'a 
     if !coded {
         return Ok(text);
     }
-    huffman::decode(text, room)?;
-    Ok(room)
+    huffman::decode(text, room)
 }
 
 #[cfg(test)]

@@ -129,6 +129,7 @@ impl Table {
     }
 
     /// Entries with these indices; `None` for one that nobody saw.
+    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<View<'_>> {
         let Some(own) = index.checked_sub(STATIC.len() + 1) else {
             let (name, value, known) = STATIC.get(index.checked_sub(1)?)?;
@@ -136,9 +137,9 @@ impl Table {
         };
         let entry = self.entries.get(own)?;
         let start = entry.start.wrapping_sub(self.base) as usize;
-        let text = self.text.get(start..)?;
-        let (name, rest) = text.split_at_checked(entry.name_length as usize)?;
-        Some((entry.name, name, rest.get(..entry.value_length as usize)?))
+        let length = (entry.name_length + entry.value_length) as usize;
+        let (name, value) = self.text.get(start..start + length)?.split_at_checked(entry.name_length as usize)?;
+        Some((entry.name, name, value))
     }
 
     /// Adds an entry. Its name counts as unknown if it is that of an entry nobody saw.
