@@ -130,11 +130,20 @@ impl Dissector {
         self.ready.len()
     }
 
-    /// Reports requests whose deadline has passed.
+    /// Reports calls whose deadline has passed: requests without an answer, those that were taken back, and answers whose end may be
+    /// among lost bytes and of which nothing was seen for as long as a request may wait.
     pub fn handle_timeout(&mut self, connection: &mut Connection, now: Timestamp) {
-        let timeout = self.options.limits.timeout(connection.opening.transport);
-        while connection.open.first_unanswered().is_some_and(|start| start + timeout <= now) {
-            self.report_timeout(connection);
+        let transport = connection.opening.transport;
+        loop {
+            let limits = &self.options.limits;
+            let due = connection.open.first_due(connection.early, |record| record.deadline(limits, transport));
+            match due {
+                Some((time, position)) if time <= now => self.report_timeout(connection, position),
+                due => {
+                    connection.early &= due.is_some();
+                    break;
+                }
+            }
         }
     }
 

@@ -36,6 +36,9 @@ pub struct Limits {
     pub stream_timeout: Duration,
     /// A request on UDP without an answer for this long is a timeout.
     pub datagram_timeout: Duration,
+    /// A request that its own side takes back (RST_STREAM in HTTP/2) is reported so long after, unless its deadline comes first: an answer
+    /// may cross what takes it back.
+    pub crossing_time: Duration,
 }
 
 impl Limits {
@@ -62,6 +65,7 @@ impl Default for Limits {
             ready_calls: 65_536,
             stream_timeout: Duration::from_secs(120),
             datagram_timeout: Duration::from_secs(15),
+            crossing_time: Duration::from_secs(1),
         }
     }
 }
@@ -98,6 +102,8 @@ pub struct Stats {
     pub late_answers: u64,
     /// Requests that timed out.
     pub timeouts: u64,
+    /// Calls reported at their deadline because what ends them may have been lost.
+    pub ends_lost: u64,
     /// Text fields cut by [`Limits::text_bytes`].
     pub texts_cut: u64,
     /// Texts of prepared statements that a parser dropped to keep its own bounds.

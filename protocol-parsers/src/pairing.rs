@@ -138,6 +138,7 @@ impl Dissector {
             record.protocol = draft.protocol.or(record.protocol);
             record.incomplete |= draft.incomplete | record.doubtful;
             record.doubtful = false;
+            record.lost &= record.request == Half::Open;
             if record.request == Half::Absent {
                 record.start = start;
             }
@@ -183,6 +184,13 @@ impl Dissector {
     pub(crate) fn end(&mut self, connection: &mut Connection, side: Side, part: Part) {
         if let Some(position) = position_of(connection, side, part) {
             self.end_half(connection, position, matches!(part, Part::Response(_)));
+        } else if let Part::Response(key) = part
+            && let Place::At(position) = connection.open.place_for_response(side.other(), key)
+            && connection.open.change(position, |record| record.lost) == Some(true)
+            && let Some(record) = connection.open.remove(position)
+        {
+            // Only the end of its answer was seen.
+            self.emit(connection, record);
         }
     }
 
@@ -214,8 +222,14 @@ impl Dissector {
             if record.request == Half::Open {
                 record.request = Half::Ended;
             }
-            matches!(of, Part::Request(_)) && record.response == Half::Absent
+            let taken_back = matches!(of, Part::Request(_)) && record.response == Half::Absent;
+            if taken_back {
+                record.taken_back = true;
+                record.end = last.1;
+            }
+            taken_back
         });
+        connection.early |= taken_back == Some(true);
         // The answer may be on its way, crossing what takes the request back.
         if taken_back == Some(false)
             && let Some(record) = connection.open.remove(position)
@@ -259,13 +273,18 @@ impl Dissector {
         }
     }
 
-    /// Reports the first request whose deadline has passed; its place is kept for a late answer.
-    pub(crate) fn report_timeout(&mut self, connection: &mut Connection) {
-        let Some(position) = connection.open.find(|_, _, record| record.response == Half::Absent) else { return };
-        if let Some(mut record) = connection.open.vacate(position) {
-            self.stats.timeouts += 1;
-            if record.status == Status::Unknown {
-                record.status = Status::Timeout;
+    /// Reports a call whose deadline has passed; the place of an unanswered one is kept for a late answer.
+    pub(crate) fn report_timeout(&mut self, connection: &mut Connection, position: usize) {
+        let answered = connection.open.change(position, |record| record.response != Half::Absent) == Some(true);
+        let record = if answered { connection.open.remove(position) } else { connection.open.vacate(position) };
+        if let Some(mut record) = record {
+            if answered {
+                self.stats.ends_lost += 1;
+            } else if !record.taken_back {
+                self.stats.timeouts += 1;
+                if record.status == Status::Unknown {
+                    record.status = Status::Timeout;
+                }
             }
             self.emit(connection, record);
         }
@@ -321,7 +340,7 @@ impl Dissector {
 
     /// Answers of `side` were lost: which of the open requests they belonged to cannot be told.
     pub(crate) fn doubt(&mut self, connection: &mut Connection, side: Side) {
-        let mut doubtful = connection.doubtful;
+        let (mut doubtful, mut early) = (connection.doubtful, connection.early);
         connection.open.for_each(|key, requester, record| {
             if key == Key::Order && requester == side.other() && record.response == Half::Absent {
                 record.doubtful = true;
@@ -330,8 +349,10 @@ impl Dissector {
             // A message that was under way may have ended unseen.
             let half = if requester == side { record.request } else { record.response };
             record.incomplete |= half == Half::Open;
+            record.lost |= half == Half::Open || requester != side && half == Half::Absent;
+            early |= record.lost;
         });
-        connection.doubtful = doubtful;
+        (connection.doubtful, connection.early) = (doubtful, early);
     }
 
     /// An answer comes: one before it in the order that is still under way has ended unseen.
@@ -382,6 +403,8 @@ impl Dissector {
         if kind == CallKind::OneWay {
             record.response = Half::Absent;
         }
+        // Its answer may be what was lost.
+        record.incomplete |= record.lost && kind == CallKind::RequestOnly;
         connection.confirmed |= kind == CallKind::RequestResponse;
         let ends = self.specs.get(usize::from(*spec)).map_or(DurationEnd::Message, |spec| spec.duration_ends());
         let end = if ends == DurationEnd::Head { record.head_end } else { record.end };

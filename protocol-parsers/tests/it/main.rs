@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod conversation;
+mod deadlines;
 mod dns;
 mod dubbo;
 mod frames;

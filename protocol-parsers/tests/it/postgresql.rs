@@ -128,7 +128,7 @@ fn after_an_accepted_request_for_encryption_nothing_is_read() {
         .known_gap(Side::Server, 1)
         .client("\x16\x03\x01\0\x05hello")
         .expect(&[
-            "postgresql request_only unknown at 1000 bytes 8/0 request_type=\"SSL_REQUEST\" endpoint=\"SSL_REQUEST\"",
+            "postgresql request_only unknown at 1000 bytes 8/0 request_type=\"SSL_REQUEST\" endpoint=\"SSL_REQUEST\" incomplete",
         ]);
 }
 
