@@ -149,6 +149,7 @@ impl Dissector {
 
     /// The connection has ended: reports what is open.
     pub fn close(&mut self, connection: &mut Connection) {
+        self.settle(connection);
         for side in [Side::Client, Side::Server] {
             self.flush(connection, side);
         }
@@ -180,21 +181,20 @@ impl Dissector {
             return chunk.bytes.len();
         }
         let mut joined = Vec::new();
-        let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut joined);
-        match detection::decide(&self.specs, &probe) {
+        let verdict = if kept.as_mut().is_none_or(|kept| kept.is_worth_a_look(chunk)) {
+            let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut joined);
+            detection::decide(&self.specs, &probe)
+        } else {
+            (0, Verdict::Unsure)
+        };
+        match verdict {
             (spec, Verdict::Yes { client }) => {
-                let kept = kept.take();
-                self.begin_reading(connection, spec, client);
-                if let Some(kept) = kept {
-                    for earlier in kept.chunks() {
-                        self.feed(connection, earlier);
-                    }
-                }
+                self.begin_with_kept(connection, spec, client);
                 0
             }
             (_, Verdict::Unsure) => {
                 let kept = kept.get_or_insert_default();
-                if kept.length() + chunk.bytes.len() > self.options.limits.detection_bytes || kept.pieces() >= 64 {
+                if kept.length() + chunk.bytes.len() > self.options.limits.detection_bytes || kept.pieces() >= 128 {
                     self.stats.long_detections += 1;
                     self.forget(connection);
                 } else {
@@ -212,6 +212,27 @@ impl Dissector {
                 self.stats.unread_bytes += chunk.bytes.len() as u64;
                 chunk.bytes.len()
             }
+        }
+    }
+
+    /// The protocol was recognised: what was kept is read.
+    fn begin_with_kept(&mut self, connection: &mut Connection, spec: usize, client: Side) {
+        let State::Detecting { kept, .. } = &mut connection.state else { return };
+        let kept = kept.take();
+        self.begin_reading(connection, spec, client);
+        for earlier in kept.iter().flat_map(|kept| kept.chunks()) {
+            self.feed(connection, earlier);
+        }
+    }
+
+    /// Nothing follows what was kept: looks at what of it was not worth a look before.
+    pub(crate) fn settle(&mut self, connection: &mut Connection) {
+        let State::Detecting { search, kept: Some(kept) } = &connection.state else { return };
+        let Some(end) = kept.end() else { return };
+        let mut joined = Vec::new();
+        let probe = detection::probe(&connection.opening, search, Some(kept), &end, &mut joined);
+        if let (spec, Verdict::Yes { client }) = detection::decide(&self.specs, &probe) {
+            self.begin_with_kept(connection, spec, client);
         }
     }
 

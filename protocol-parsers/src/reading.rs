@@ -309,6 +309,7 @@ impl Dissector {
 
     /// `missing` bytes of this side were sent but not seen.
     pub(crate) fn gap(&mut self, connection: &mut Connection, side: Side, mut missing: u64, time: Timestamp) {
+        self.settle(connection);
         self.flush(connection, side);
         if !matches!(connection.state, State::Reading { .. }) {
             self.forget(connection);

@@ -10,6 +10,7 @@ mod grpc;
 mod http1;
 mod http1_oracle;
 mod http2;
+mod joins;
 mod kafka;
 mod matrix;
 mod mysql;

@@ -217,7 +217,7 @@ fn no_beginning_of_a_conversation_panics_or_invents_a_call() {
 }
 
 /// Whether all that a call says is also said by another report of it.
-fn says_no_more(call: &Seen, original: &Seen) -> bool {
+pub(crate) fn says_no_more(call: &Seen, original: &Seen) -> bool {
     // Where a text was not seen, the endpoint is that of the command alone.
     let named = call.fields.iter().any(|(field, _)| *field == Field::Resource);
     let said = |(field, text): &(Field, String)| {
@@ -227,7 +227,7 @@ fn says_no_more(call: &Seen, original: &Seen) -> bool {
 }
 
 /// Whether two reports are of the same call: their requests begin at the same byte, or else their responses.
-fn same_call(one: &Seen, other: &Seen) -> bool {
+pub(crate) fn same_call(one: &Seen, other: &Seen) -> bool {
     let ((one, request, response), (other, other_request, other_response)) = (one.place, other.place);
     one == other
         && match (request, other_request) {
@@ -290,7 +290,7 @@ fn a_gap_at_every_chunk_is_recovered_from_by_the_next_message_or_said() {
 }
 
 /// Whether a report tells that it is not of all there was: incomplete, without its request, or with an id in place of a name.
-fn says_what_is_missing(call: &Seen) -> bool {
+pub(crate) fn says_what_is_missing(call: &Seen) -> bool {
     !call.complete || call.kind == CallKind::ResponseOnly || call.line.contains("_unknown=Flag(true)")
 }
 
@@ -315,6 +315,35 @@ pub(crate) fn met(conversation: &Conversation, first: usize, opening: Opening) -
         run.push(piece, number);
     }
     run.finish().0
+}
+
+/// The calls of what is shown of it, by piece and side, in parts of at most `most` bytes.
+pub(crate) fn meet(
+    conversation: &Conversation,
+    opening: Opening,
+    most: usize,
+    shown: impl Fn(usize, Side) -> bool,
+) -> Vec<Seen> {
+    let mut run = Run::new(opening);
+    for (number, piece) in conversation.pieces.iter().enumerate().filter(|(number, piece)| shown(*number, piece.side)) {
+        let mut from = 0;
+        for part in piece.bytes.chunks(most) {
+            run.push_part(piece, from, part, number);
+            from += part.len();
+        }
+    }
+    run.finish().0
+}
+
+impl Seen {
+    /// The call as whoever takes the sides the other way round sees it.
+    pub(crate) fn turned(&self) -> Self {
+        Self { place: (self.place.0.other(), self.place.1, self.place.2), ..self.clone() }
+    }
+
+    pub(crate) fn ended(&self) -> Timestamp {
+        self.start + self.duration.unwrap_or_default()
+    }
 }
 
 #[test]
