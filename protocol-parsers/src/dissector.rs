@@ -36,6 +36,7 @@ pub struct Dissector {
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
+    pub(crate) topic_names: crate::kafka::Names,
     pub(crate) tap: Option<Box<dyn Tap>>,
     /// The call handed out last.
     current: Option<Finished>,
@@ -60,6 +61,7 @@ impl Dissector {
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
+            topic_names: crate::kafka::Names::default(),
             tap: None,
             current: None,
         }

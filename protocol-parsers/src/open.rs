@@ -280,11 +280,14 @@ impl OpenCalls {
         if early { due.min() } else { due.next() }
     }
 
-    /// Drops the places of reported requests at the front while there are more than `most` places.
-    pub(crate) fn drop_vacant(&mut self, most: usize) {
+    /// Drops the places of reported requests at the front while there are more than `most` places. Returns how many it were.
+    pub(crate) fn drop_vacant(&mut self, most: usize) -> u64 {
+        let mut dropped = 0;
         while self.len() > most && self.get(0).is_some_and(|entry| entry.record.is_none()) {
             self.remove(0);
+            dropped += 1;
         }
+        dropped
     }
 }
 

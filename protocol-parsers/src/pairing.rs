@@ -8,9 +8,6 @@ use crate::fields::Text;
 use crate::open::Place;
 use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestamp};
 
-/// Places kept for late answers.
-const LATE_PLACES: usize = 64;
-
 impl Dissector {
     /// The draft is a message that begins here. Returns what its further bytes belong to, and the call's position.
     pub(crate) fn begin(
@@ -288,7 +285,7 @@ impl Dissector {
             }
             self.emit(connection, record);
         }
-        connection.open.drop_vacant(LATE_PLACES);
+        self.stats.late_places_dropped += connection.open.drop_vacant(self.options.limits.late_places);
     }
 
     /// Reports the oldest open call as it stands. Says whether there was one.
@@ -320,7 +317,7 @@ impl Dissector {
             connection.open.len() >= most || connection.open.memory() > bytes / 8 && connection.memory() > bytes
         };
         while !connection.open.is_empty() && crowded(connection) {
-            connection.open.drop_vacant(most.saturating_sub(1));
+            self.stats.late_places_dropped += connection.open.drop_vacant(most.saturating_sub(1));
             if !crowded(connection) {
                 break;
             }

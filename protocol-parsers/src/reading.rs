@@ -205,6 +205,7 @@ impl Dissector {
                 stats: &mut self.stats,
                 from: side,
                 transport: connection.opening.transport,
+                topic_names: &mut self.topic_names,
                 tap: self.tap.as_deref_mut(),
                 scratch: &mut self.scratch,
             };

@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 
 use super::api::Api;
 use super::detect::{self, Start};
-use super::findings::{Collector, Findings, Names};
+use super::findings::{Collector, Findings};
+use super::names::Names;
 use super::shape::Shape;
 use super::walk::{Stop, Walk};
 use super::wire::{Cursor, Fault, RequestHeader, ResponseHeader, SIZE};

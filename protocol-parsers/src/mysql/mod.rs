@@ -19,6 +19,7 @@
 
 mod answer;
 mod parser;
+mod statements;
 pub mod wire;
 
 use alloc::boxed::Box;

@@ -200,7 +200,7 @@ impl PostgreSqlParser {
             b'B' => {
                 let mut body = Cursor(request.body);
                 if let (Some(portal), Some(statement)) = (body.string(), body.string()) {
-                    message.count_forgotten(self.statements.bind(portal, statement));
+                    message.count_forgotten(self.statements.bind(portal, statement, &message.options().limits));
                 } else {
                     self.statements.close_portal(&[]);
                 }
@@ -352,7 +352,7 @@ impl PostgreSqlParser {
         let (text, ended) = body.string_or_rest();
         sql::write(message, text, Dialect::PostgreSql, !ended);
         let shown = message.written(Field::Resource).unwrap_or_default();
-        let (number, dropped) = self.statements.prepare(statement, shown, !ended);
+        let (number, dropped) = self.statements.prepare(statement, shown, !ended, &message.options().limits);
         message.count_forgotten(dropped);
         self.keep_trace(number, message);
         self.request(Kind::Parse, number, request, input.then, message);

@@ -12,6 +12,7 @@ mod http1_oracle;
 mod http2;
 mod joins;
 mod kafka;
+mod limits;
 mod matrix;
 mod mysql;
 mod options;
