@@ -71,7 +71,7 @@ const BOUNDS: &[Bound] = &[
     tcp(
         "topics",
         |limits| limits.topics = 1,
-        || vec![(C, b"\0\0\0\x1a\0\x03\0\x01\0\0\0\x01\0\x04shop\0\0\0\x02\0\x01a\0\x01b".to_vec())],
+        || vec![(C, b"\0\0\0\x18\0\x03\0\x01\0\0\0\x01\0\x04shop\0\0\0\x02\0\x01a\0\x01b".to_vec())],
         |stats| stats.texts_cut,
     ),
     tcp("topic_names", |limits| limits.topic_names = 2, metadata, |stats| stats.topic_names_dropped),
