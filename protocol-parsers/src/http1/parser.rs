@@ -427,7 +427,11 @@ fn header(
         }
         7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
         _ if !request => {}
-        4 if is(name, b"host") => message.text(Field::Domain, Text::within(whole, value)),
+        4 if is(name, b"host") => {
+            // What stands before the last @ are credentials.
+            let host = memchr::memrchr(b'@', value).and_then(|at| value.get(at + 1..)).unwrap_or(value);
+            message.text(Field::Domain, Text::within(whole, host));
+        }
         10 if is(name, b"user-agent") => {
             message.attribute_text("user_agent.original", Text::within(whole, value));
         }

@@ -6,6 +6,7 @@ use super::answer::{Answer, Expect};
 use super::statements::Statements;
 use super::wire::{self, EOF, ERR, Failure, HEADER, LONGEST, Login, MORE_DATA, OK, Packet, Start, capability};
 use crate::fields::Text;
+use crate::sql::error::Values;
 use crate::sql::{self, Dialect};
 use crate::{
     Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
@@ -296,7 +297,13 @@ impl MySqlParser {
         }
         if let Some(failure) = Failure::parse(packet.payload) {
             message.field_number(Field::StatusCode, u64::from(failure.number));
-            message.field(Field::Exception, failure.text);
+            // Words that make no statement are repeated, keys that there are, and data that could not be read.
+            let values = match failure.number {
+                1064 | 1149 => Values::Rest,
+                1062 | 1292 | 1366 | 1367 | 1411 | 1525 | 1586 => Values::Quoted,
+                _ => Values::None,
+            };
+            sql::error::write(message, failure.text, b'\'', values);
             message.status(class_of(&failure));
             self.next_schema = None;
         } else if !failed {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `request_type`, `endpoint` | command, upper case |
 //! | `resource` | command with its arguments; values as `?` unless wanted |
-//! | `exception` | text of an error reply |
+//! | `exception` | text of an error reply, without arguments that it repeats |
 //! | matched by | order, pipelining included |
 //!
 //! Every command is a call, also inside MULTI. What the server sends unasked (messages of subscriptions, invalidations) is `one_way`, its

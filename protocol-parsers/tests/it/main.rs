@@ -19,6 +19,7 @@ mod options;
 mod postgresql;
 mod properties;
 mod redis;
+mod secrets;
 mod talk;
 mod tap;
 mod unanswered;
