@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use memchr::memmem;
 
+use super::framing::Framing;
 use super::names::{self, WANTED_OF_REQUEST, WANTED_OF_RESPONSE};
 use super::wire::{self, LineFeeds, RequestLine, Start, StatusLine};
 use crate::ascii::is;
@@ -88,21 +89,13 @@ enum Head {
     Cut,
 }
 
-/// What the header lines say about the body.
-#[derive(Clone, Copy, Debug, Default)]
-struct Framing {
-    length: Option<u64>,
-    chunked: bool,
-    upgrade: Option<Next>,
-}
-
 impl Parser for Http1Parser {
     fn parse(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
         match self.lane(from).phase {
             Phase::Start => self.head(from, input, message),
             Phase::LongHead => Ok(self.rest_of_head(from, input)),
             Phase::Chunk => self.chunks(from, input),
-            Phase::Trailer => Ok(self.trailer(from, input)),
+            Phase::Trailer => Ok(self.trailer(from, input, message)),
             Phase::Tunnel(to) => {
                 if let Some(fields) = self.upgraded.take() {
                     // RFC 7540, 3.2: the answer to the upgraded request comes on stream 1.
@@ -229,6 +222,7 @@ impl Http1Parser {
                 }
             }
         }
+        framing.warn(message);
         Ok(Head::Whole(used, self.body(Side::Client, framing, Body::None)))
     }
 
@@ -269,6 +263,7 @@ impl Http1Parser {
         if asked == Some(HEAD) || matches!(line.status, 204 | 304) {
             return Ok(Head::Whole(used, Body::None));
         }
+        framing.warn(message);
         // Without a length the body ends with the connection; an answer whose request was not seen may belong to a HEAD.
         let unknown = if asked.is_some() { Body::Open } else { Body::None };
         Ok(Head::Whole(used, self.body(Side::Server, framing, unknown)))
@@ -281,8 +276,8 @@ impl Http1Parser {
                 lane.phase = Phase::Chunk;
                 Body::Open
             }
-            Framing { length: Some(0), .. } => Body::None,
-            Framing { length: Some(length), .. } => Body::Sized(length),
+            Framing { coded: false, length: Some(0), .. } => Body::None,
+            Framing { coded: false, length: Some(length), .. } => Body::Sized(length),
             // Until the connection ends.
             _ if unknown == Body::Open => Body::Sized(u64::MAX),
             _ => Body::None,
@@ -328,7 +323,7 @@ impl Http1Parser {
     }
 
     /// Header lines behind the last chunk, up to an empty one.
-    fn trailer(&mut self, from: Side, input: Input<'_>) -> Step {
+    fn trailer(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Step {
         let mut used = 0;
         let mut rest = input.bytes;
         while let Some((line, next)) = wire::split_line(rest) {
@@ -337,6 +332,7 @@ impl Http1Parser {
                 self.lane(from).phase = Phase::Start;
                 return Step::Part { used: used as u64, of: part(from), last: true };
             }
+            trailing(line, from, message);
             rest = next;
         }
         match used {
@@ -344,6 +340,20 @@ impl Http1Parser {
             0 => Step::Part { used: input.bytes.len() as u64, of: part(from), last: false },
             _ => Step::Part { used: used as u64, of: part(from), last: false },
         }
+    }
+}
+
+/// One line of a trailer section.
+fn trailing(line: &[u8], from: Side, message: &mut MessageWriter<'_>) {
+    let Some(colon) = memchr::memchr(b':', line) else { return };
+    let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default().trim_ascii());
+    if let Some(tap) = message.tap.as_deref_mut() {
+        tap.header(part(from), name, value);
+    }
+    if from == Side::Client
+        && let Some(header) = Header::chosen(name, message.options)
+    {
+        trace_context::write(message, header, value);
     }
 }
 
@@ -416,15 +426,8 @@ fn header(
     }
     let value = rest.get(1..).unwrap_or_default().trim_ascii();
     match length {
-        14 if is(name, b"content-length") => {
-            // A list of equal lengths is one length (RFC 9110, 8.6).
-            let value = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            framing.length = core::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-        }
-        17 if is(name, b"transfer-encoding") => {
-            let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-            framing.chunked = last.eq_ignore_ascii_case(b"chunked");
-        }
+        14 if is(name, b"content-length") => framing.add_lengths(value),
+        17 if is(name, b"transfer-encoding") => framing.add_codings(value),
         7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
         _ if !request => {}
         4 if is(name, b"host") => {
@@ -477,7 +480,7 @@ fn folded(
 fn upgrade(value: &[u8]) -> Next {
     let name = core::str::from_utf8(value).unwrap_or_default();
     match name {
-        "h2c" => Next::Protocol(Protocol::HTTP2),
+        _ if name.eq_ignore_ascii_case("h2c") => Next::Protocol(Protocol::HTTP2),
         _ if name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("TLS/")) => Next::Detect,
         _ => name.parse().map_or(Next::Opaque, Next::Protocol),
     }
