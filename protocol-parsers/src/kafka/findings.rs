@@ -11,7 +11,7 @@ use super::walk::Sink;
 use crate::fields::Text::Valid;
 use crate::fields::{push_escaped, push_number};
 use crate::trace_context::{self, Header};
-use crate::{Field, MessageWriter, Status};
+use crate::{Field, Key, MessageWriter, Part, Status};
 
 /// Bytes of a name; Kafka allows no longer ones.
 const NAME: usize = 249;
@@ -195,6 +195,8 @@ pub(super) struct Collector<'a, 'b> {
     pub(super) message: &'a mut MessageWriter<'b>,
     /// The topics of this message are those of the call.
     pub(super) lists_topics: bool,
+    /// Whose headers a tap is shown.
+    pub(super) of: Part,
 }
 
 impl Collector<'_, '_> {
@@ -288,7 +290,7 @@ impl Sink for Collector<'_, '_> {
     }
 
     fn wants_records(&self) -> bool {
-        !self.findings.told.traced && self.findings.told.searched < RECORDS
+        (self.message.tap.is_some() || !self.findings.told.traced) && self.findings.told.searched < RECORDS
     }
 
     fn record(&mut self) {
@@ -296,10 +298,18 @@ impl Sink for Collector<'_, '_> {
     }
 
     fn wants_header(&self, name: &[u8]) -> bool {
-        Header::chosen(name, self.message.options).is_some()
+        self.message.tap.is_some() || Header::chosen(name, self.message.options).is_some()
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) {
+        if let Some(tap) = self.message.tap.as_deref_mut() {
+            // What is not answered has no number of its own; that is known before the records come.
+            let one_way = self.findings.told.acks == Some(0);
+            tap.header(if one_way { Part::Request(Key::Order) } else { self.of }, name, value);
+        }
+        if self.findings.told.traced {
+            return;
+        }
         if let Some(header) = Header::chosen(name, self.message.options) {
             trace_context::write(self.message, header, value);
             self.findings.told.traced |= self.message.has(Field::TraceId);

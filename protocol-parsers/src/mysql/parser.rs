@@ -299,8 +299,8 @@ impl MySqlParser {
             message.field_number(Field::StatusCode, u64::from(failure.number));
             // Words that make no statement are repeated, keys that there are, and data that could not be read.
             let values = match failure.number {
-                1064 | 1149 => Values::Rest,
-                1062 | 1292 | 1366 | 1367 | 1411 | 1525 | 1586 => Values::Quoted,
+                1064 | 1149 => Values::All,
+                1062 | 1292 | 1366 | 1367 | 1411 | 1525 | 1586 => Values::For,
                 _ => Values::None,
             };
             sql::error::write(message, failure.text, b'\'', values);

@@ -337,7 +337,7 @@ fn fail(failure: &Failure<'_>, message: &mut MessageWriter<'_>) {
     message.field(Field::StatusCode, failure.code);
     // Data that could not be read and words that make no statement are repeated.
     let values = match failure.code {
-        [b'2', b'2', ..] | b"42601" => Values::Quoted,
+        [b'2', b'2', ..] | b"42601" => Values::All,
         _ => Values::None,
     };
     sql::error::write(message, failure.text, b'"', values);

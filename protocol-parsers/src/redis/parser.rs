@@ -471,7 +471,7 @@ fn hide_arguments(text: &[u8], message: &mut MessageWriter<'_>) -> Option<usize>
         message.replace(Field::Resource, hidden.as_bytes());
     }
     let begin = b"with args beginning with: ";
-    memmem::find(text, begin).map(|at| at + begin.len())
+    memmem::find(text, begin).map(|at| at + begin.len()).filter(|at| *at < text.len())
 }
 
 fn failed(message: &mut MessageWriter<'_>, text: &[u8]) {
