@@ -3,7 +3,7 @@
 use protocol_parsers::{CallKind, Opening, Side};
 
 use crate::conversation::Conversation;
-use crate::properties::{Seen, meet, same_call, says_no_more, says_what_is_missing, whole};
+use crate::properties::{CARRIERS, Seen, meet, same_call, says_no_more, says_what_is_missing, whole};
 
 /// What is seen of a conversation: from a piece on, both sides or one.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,33 @@ fn original<'c>(calls: &'c [Seen], call: &Seen) -> Option<&'c Seen> {
     calls.iter().find(|original| same_call(original, call) || same_call(original, &call.turned()))
 }
 
+/// Whether the protocol of a call is one that the conversation speaks, or carries it.
+fn spoken(conversation: &Conversation, calls: &[Seen], call: &Seen) -> bool {
+    let name = call.protocol.name();
+    let carried = CARRIERS
+        .iter()
+        .any(|(inner, carrier)| *carrier == name && calls.iter().any(|known| known.protocol.name() == *inner));
+    calls.iter().any(|known| known.protocol == call.protocol) || conversation.folder() == name || carried
+}
+
+#[test]
+fn whatever_the_port_the_calls_are_the_same() {
+    // Of DNS, HTTP, TLS, MySQL, MariaDB, PostgreSQL, Redis, Kafka and Dubbo.
+    const PORTS: [u16; 10] = [53, 80, 443, 3306, 3307, 5432, 6379, 9092, 20_880, 1];
+    for conversation in conversations().filter(|talk| !talk.opening.transport.is_datagram()) {
+        for view in views(&conversation).into_iter().filter(|view| view.only.is_none()) {
+            let lines = |view| -> Vec<String> {
+                seen(&conversation, view, usize::MAX).into_iter().map(|call| call.line).collect()
+            };
+            let calls = lines(view);
+            for port in PORTS {
+                let opening = Opening { server_port: Some(port), ..view.opening };
+                assert_eq!(lines(View { opening, ..view }), calls, "{} {view:?} on port {port}", conversation.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn however_the_bytes_of_a_late_view_are_cut_the_calls_are_the_same() {
     let mut wrong = Vec::new();
@@ -82,6 +109,9 @@ fn whatever_is_seen_of_a_conversation_a_call_behind_the_first_exchange_is_whole_
         for view in views(&conversation) {
             let seen = seen(&conversation, view, usize::MAX);
             for call in &seen {
+                if !spoken(&conversation, &calls, call) {
+                    wrong.push(format!("{} {view:?} takes it for another: {}", conversation.name, call.line));
+                }
                 let says = says_what_is_missing(call);
                 let fine = match original(&calls, call) {
                     Some(original) if view.only.is_some() => original.protocol == call.protocol || says,

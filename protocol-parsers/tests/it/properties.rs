@@ -385,7 +385,7 @@ fn no_protocol_is_taken_for_another_wherever_a_conversation_is_joined() {
 }
 
 /// Protocols with those that carry them: of an answer alone that is like any other of the carrier, nobody can tell more.
-const CARRIERS: [(&str, &str); 3] = [("grpc", "http2"), ("triple", "http2"), ("triple", "grpc")];
+pub(crate) const CARRIERS: [(&str, &str); 3] = [("grpc", "http2"), ("triple", "http2"), ("triple", "grpc")];
 
 fn table(matrix: &Matrix) -> String {
     let protocols = || Protocol::ALL.iter().map(|protocol| protocol.name());
