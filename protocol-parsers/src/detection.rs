@@ -12,8 +12,10 @@ const PATIENCE: u16 = 16;
 const LONG_PATIENCE: u16 = 256;
 
 /// So many kept pieces are looked at one by one as they come. Behind them a look is only worth its cost when a good part has been added,
-/// or the side has changed, and pieces of one side count as one, with the time of the first.
+/// or the side has changed, and pieces of one side and one time count as one.
 const PIECES: usize = 64;
+/// Of so many pieces, the last one takes in what follows of its side, whatever its time.
+const MOST_PIECES: usize = 128;
 
 /// How the search stands between two chunks.
 #[derive(Debug, Default)]
@@ -74,9 +76,9 @@ impl Detection {
         let [client, server] = &mut self.windows;
         let window = if chunk.side == Side::Client { client } else { server };
         window.extend_from_slice(chunk.bytes);
-        if self.pieces.len() >= PIECES
-            && let Some(last) = self.pieces.last_mut().filter(|last| last.side == chunk.side)
-        {
+        let (many, full) = (self.pieces.len() >= PIECES, self.pieces.len() >= MOST_PIECES);
+        let joins = |last: &&mut Piece| last.side == chunk.side && (full || many && last.time == chunk.time);
+        if let Some(last) = self.pieces.last_mut().filter(joins) {
             last.length += chunk.bytes.len();
             return;
         }
@@ -105,8 +107,10 @@ impl Detection {
         self.windows.iter().map(Vec::len).sum()
     }
 
-    pub(crate) fn pieces(&self) -> usize {
-        self.pieces.len()
+    /// Whether there is room for a chunk behind what is kept, within so many bytes.
+    pub(crate) fn has_room(&self, chunk: &StreamChunk<'_>, most: usize) -> bool {
+        let joins = self.pieces.last().is_some_and(|last| last.side == chunk.side);
+        self.length() + chunk.bytes.len() <= most && (self.pieces.len() < MOST_PIECES || joins)
     }
 
     fn first(&self) -> Option<Side> {

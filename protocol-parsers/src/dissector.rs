@@ -196,11 +196,11 @@ impl Dissector {
             }
             (_, Verdict::Unsure) => {
                 let kept = kept.get_or_insert_default();
-                if kept.length() + chunk.bytes.len() > self.options.limits.detection_bytes || kept.pieces() >= 128 {
+                if kept.has_room(chunk, self.options.limits.detection_bytes) {
+                    kept.append(chunk);
+                } else {
                     self.stats.long_detections += 1;
                     self.forget(connection);
-                } else {
-                    kept.append(chunk);
                 }
                 chunk.bytes.len()
             }

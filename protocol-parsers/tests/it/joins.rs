@@ -4,6 +4,7 @@ use protocol_parsers::{CallKind, Opening, Side};
 
 use crate::conversation::Conversation;
 use crate::properties::{CARRIERS, Seen, meet, same_call, says_no_more, says_what_is_missing, whole};
+use crate::talk::Talk;
 
 /// What is seen of a conversation: from a piece on, both sides or one.
 #[derive(Clone, Copy, Debug)]
@@ -135,4 +136,20 @@ fn whatever_is_seen_of_a_conversation_a_call_behind_the_first_exchange_is_whole_
         }
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn an_answer_in_pieces_of_a_byte_is_timed_by_them() {
+    // Of Kafka: an ApiVersions of eight APIs. Nothing tells what it is before its end.
+    let apis: Vec<u8> = (0..8_u8).flat_map(|api| [0, api, 0, 0, 0, 9]).collect();
+    let content = [&[0, 0, 0, 7, 0, 0, 0, 0, 0, 8][..], &apis].concat();
+    let bytes = [&(content.len() as u32).to_be_bytes()[..], &content].concat();
+    assert!((60..128).contains(&bytes.len()));
+    let mut talk = Talk::new(Opening::TCP_JOINED);
+    for byte in &bytes {
+        talk = talk.server([*byte]);
+    }
+    let calls = talk.calls();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert!(calls[0].starts_with("kafka response_only unknown at 1000 bytes 0/62"), "{calls:?}");
 }
