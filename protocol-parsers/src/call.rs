@@ -5,7 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::fields::Fields;
-use crate::{Field, Key, Protocol, Side, Timestamp, Transport, Value};
+use crate::{Field, Key, Limits, Protocol, Side, Timestamp, Transport, Value};
 
 /// What was seen of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +114,10 @@ pub(crate) struct Record {
     pub(crate) incomplete: bool,
     /// Sent before a gap in the answers: its answer may be lost.
     pub(crate) doubtful: bool,
+    /// Bytes of a side that had something to add were lost: what ends the call may have been among them.
+    pub(crate) lost: bool,
+    /// Its own side took the request back; an answer may cross that.
+    pub(crate) taken_back: bool,
     /// The side that sent the request answers it.
     pub(crate) promised: bool,
     /// The time to the end of the response is told as an attribute.
@@ -142,6 +146,8 @@ impl Record {
             from_server,
             incomplete,
             doubtful,
+            lost,
+            taken_back,
             promised,
             timed_to_end,
         } = self;
@@ -150,11 +156,22 @@ impl Record {
         (*request_offset, *response_offset, *request_bytes, *response_bytes, *context) = (0, 0, 0, 0, 0);
         (*request, *response) = (Half::Absent, Half::Absent);
         (*from_server, *incomplete, *doubtful, *promised, *timed_to_end) = (false, false, false, false, false);
+        (*lost, *taken_back) = (false, false);
         (*protocol, *role, *retries, *status) = (None, Role::None, 0, Status::Unknown);
     }
 
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>() + self.fields.heap_bytes()
+    }
+
+    /// When the call is reported if nothing else is seen of it: unanswered, or with an end that may have been lost.
+    pub(crate) fn deadline(&self, limits: &Limits, transport: Transport) -> Option<Timestamp> {
+        let timeout = limits.timeout(transport);
+        match self.response {
+            Half::Absent if self.taken_back => Some((self.end + limits.crossing_time).min(self.start + timeout)),
+            Half::Absent => Some(self.start + timeout),
+            _ => self.lost.then(|| self.end + timeout),
+        }
     }
 
     pub(crate) fn requester(&self) -> Side {
@@ -258,7 +275,9 @@ impl<'a> Call<'a> {
         (self.0.record.response != Half::Absent).then_some(self.0.record.response_offset)
     }
 
-    /// False when bytes that the parser needed were missing.
+    /// False when bytes that the parser needed were missing: of what is told of the request and of the response, as far as each was
+    /// seen; and of a request without an answer, when an answer may have been among bytes that were lost. That a message was not seen at
+    /// all is what [`kind`](Self::kind) says.
     #[must_use]
     pub fn captured_complete(&self) -> bool {
         !self.0.record.incomplete

@@ -21,6 +21,8 @@ pub struct Connection {
     pub(crate) confirmed: bool,
     /// Some open request may have lost its answer.
     pub(crate) doubtful: bool,
+    /// Some open call may be due before those in front of it.
+    pub(crate) early: bool,
     /// Of the last call reported.
     pub(crate) reported: Option<Protocol>,
 }
@@ -69,6 +71,7 @@ impl Connection {
             errors: 0,
             confirmed: false,
             doubtful: false,
+            early: false,
             reported: None,
         }
     }
@@ -94,8 +97,7 @@ impl Connection {
         if self.open.is_empty() {
             return None;
         }
-        let first = self.open.first_unanswered()?;
-        Some(first + limits.timeout(self.opening.transport))
+        self.open.first_due(self.early, |record| record.deadline(limits, self.opening.transport)).map(|(time, _)| time)
     }
 
     /// Bytes of memory held beyond the value itself.

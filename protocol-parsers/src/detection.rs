@@ -11,6 +11,12 @@ const PATIENCE: u16 = 16;
 /// After so many, only every sixteenth of those.
 const LONG_PATIENCE: u16 = 256;
 
+/// So many kept pieces are looked at one by one as they come. Behind them a look is only worth its cost when a good part has been added,
+/// or the side has changed, and pieces of one side and one time count as one.
+const PIECES: usize = 64;
+/// Of so many pieces, the last one takes in what follows of its side, whatever its time.
+const MOST_PIECES: usize = 128;
+
 /// How the search stands between two chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
@@ -45,6 +51,8 @@ impl Search {
 pub(crate) struct Detection {
     pieces: Vec<Piece>,
     windows: [Vec<u8>; 2],
+    /// Bytes there were when they were looked at last.
+    looked_at: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,15 +76,41 @@ impl Detection {
         let [client, server] = &mut self.windows;
         let window = if chunk.side == Side::Client { client } else { server };
         window.extend_from_slice(chunk.bytes);
+        let (many, full) = (self.pieces.len() >= PIECES, self.pieces.len() >= MOST_PIECES);
+        let joins = |last: &&mut Piece| last.side == chunk.side && (full || many && last.time == chunk.time);
+        if let Some(last) = self.pieces.last_mut().filter(joins) {
+            last.length += chunk.bytes.len();
+            return;
+        }
         self.pieces.push(Piece { side: chunk.side, time: chunk.time, offset: chunk.offset, length: chunk.bytes.len() });
+    }
+
+    /// Whether it is worth a look with this chunk behind it.
+    pub(crate) fn is_worth_a_look(&mut self, chunk: &StreamChunk<'_>) -> bool {
+        let length = self.length() + chunk.bytes.len();
+        let turned = self.pieces.last().is_none_or(|last| last.side != chunk.side);
+        let worth = self.pieces.len() < PIECES || turned || length > self.looked_at + self.looked_at / 16;
+        if worth {
+            self.looked_at = length;
+        }
+        worth
+    }
+
+    /// What was not looked at, as a chunk of nothing behind it.
+    pub(crate) fn end(&self) -> Option<StreamChunk<'static>> {
+        let last = self.pieces.last().filter(|_| self.looked_at < self.length())?;
+        let offset = last.offset + last.length as u64;
+        Some(StreamChunk { side: last.side, time: last.time, offset, bytes: &[], missing: 0 })
     }
 
     pub(crate) fn length(&self) -> usize {
         self.windows.iter().map(Vec::len).sum()
     }
 
-    pub(crate) fn pieces(&self) -> usize {
-        self.pieces.len()
+    /// Whether there is room for a chunk behind what is kept, within so many bytes.
+    pub(crate) fn has_room(&self, chunk: &StreamChunk<'_>, most: usize) -> bool {
+        let joins = self.pieces.last().is_some_and(|last| last.side == chunk.side);
+        self.length() + chunk.bytes.len() <= most && (self.pieces.len() < MOST_PIECES || joins)
     }
 
     fn first(&self) -> Option<Side> {

@@ -38,6 +38,7 @@ pub struct Dissector {
     pub(crate) ready: VecDeque<Finished>,
     /// The first of them has been handed out.
     handed_out: bool,
+    pub(crate) topic_names: crate::kafka::Names,
     pub(crate) tap: Option<Box<dyn Tap>>,
 }
 
@@ -62,6 +63,7 @@ impl Dissector {
             buffers: Vec::new(),
             ready: VecDeque::new(),
             handed_out: false,
+            topic_names: crate::kafka::Names::default(),
             tap: None,
         }
     }
@@ -139,16 +141,26 @@ impl Dissector {
         self.ready.len() - usize::from(self.handed_out)
     }
 
-    /// Reports requests whose deadline has passed.
+    /// Reports calls whose deadline has passed: requests without an answer, those that were taken back, and answers whose end may be
+    /// among lost bytes and of which nothing was seen for as long as a request may wait.
     pub fn handle_timeout(&mut self, connection: &mut Connection, now: Timestamp) {
-        let timeout = self.options.limits.timeout(connection.opening.transport);
-        while connection.open.first_unanswered().is_some_and(|start| start + timeout <= now) {
-            self.report_timeout(connection);
+        let transport = connection.opening.transport;
+        loop {
+            let limits = &self.options.limits;
+            let due = connection.open.first_due(connection.early, |record| record.deadline(limits, transport));
+            match due {
+                Some((time, position)) if time <= now => self.report_timeout(connection, position),
+                due => {
+                    connection.early &= due.is_some();
+                    break;
+                }
+            }
         }
     }
 
     /// The connection has ended: reports what is open.
     pub fn close(&mut self, connection: &mut Connection) {
+        self.settle(connection);
         for side in [Side::Client, Side::Server] {
             self.flush(connection, side);
         }
@@ -181,25 +193,24 @@ impl Dissector {
             return chunk.bytes.len();
         }
         let mut joined = Vec::new();
-        let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut joined);
-        match detection::decide(&self.specs, &probe) {
+        let verdict = if kept.as_mut().is_none_or(|kept| kept.is_worth_a_look(chunk)) {
+            let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut joined);
+            detection::decide(&self.specs, &probe)
+        } else {
+            (0, Verdict::Unsure)
+        };
+        match verdict {
             (spec, Verdict::Yes { client }) => {
-                let kept = kept.take();
-                self.begin_reading(connection, spec, client);
-                if let Some(kept) = kept {
-                    for mut earlier in kept.chunks() {
-                        self.feed(connection, &mut earlier);
-                    }
-                }
+                self.begin_with_kept(connection, spec, client);
                 0
             }
             (_, Verdict::Unsure) => {
                 let kept = kept.get_or_insert_default();
-                if kept.length() + chunk.bytes.len() > self.options.limits.detection_bytes || kept.pieces() >= 64 {
+                if kept.has_room(chunk, self.options.limits.detection_bytes) {
+                    kept.append(chunk);
+                } else {
                     self.stats.long_detections += 1;
                     self.forget(connection);
-                } else {
-                    kept.append(chunk);
                 }
                 chunk.bytes.len()
             }
@@ -213,6 +224,27 @@ impl Dissector {
                 self.stats.unread_bytes += chunk.bytes.len() as u64;
                 chunk.bytes.len()
             }
+        }
+    }
+
+    /// The protocol was recognised: what was kept is read.
+    fn begin_with_kept(&mut self, connection: &mut Connection, spec: usize, client: Side) {
+        let State::Detecting { kept, .. } = &mut connection.state else { return };
+        let kept = kept.take();
+        self.begin_reading(connection, spec, client);
+        for mut earlier in kept.iter().flat_map(|kept| kept.chunks()) {
+            self.feed(connection, &mut earlier);
+        }
+    }
+
+    /// Nothing follows what was kept: looks at what of it was not worth a look before.
+    pub(crate) fn settle(&mut self, connection: &mut Connection) {
+        let State::Detecting { search, kept: Some(kept) } = &connection.state else { return };
+        let Some(end) = kept.end() else { return };
+        let mut joined = Vec::new();
+        let probe = detection::probe(&connection.opening, search, Some(kept), &end, &mut joined);
+        if let (spec, Verdict::Yes { client }) = detection::decide(&self.specs, &probe) {
+            self.begin_with_kept(connection, spec, client);
         }
     }
 

@@ -5,6 +5,9 @@ use core::time::Duration;
 use crate::Transport;
 
 /// Bounds of one [`Dissector`](crate::Dissector) and its connections.
+///
+/// What only bounds the work within one message (how deep values are nested, how many records are searched for the context of a trace) is no
+/// choice: the modules of the protocols say it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -25,6 +28,21 @@ pub struct Limits {
     pub header_table_bytes: usize,
     /// Bytes of one header list in HTTP/2, counted likewise: short references can make long lists. Headers beyond it are not read.
     pub header_list_bytes: usize,
+    /// Prepared statements of one connection whose texts are kept for their executions (MySQL, PostgreSQL). One that was not used for long
+    /// makes room; its executions are then without text and incomplete.
+    pub statements: usize,
+    /// Bytes of all these texts together; of one text an eighth of it is kept.
+    pub statement_bytes: usize,
+    /// Portals of one connection whose texts are kept (PostgreSQL), with half as many bytes as those of the statements.
+    pub portals: usize,
+    /// Topics of one Kafka message that are listed.
+    pub topics: usize,
+    /// Names of Kafka topics that one connection keeps by the ids that messages have in their place.
+    pub topic_names: usize,
+    /// The same for all connections of one [`Dissector`](crate::Dissector): what one connection told names the topics of others.
+    pub shared_topic_names: usize,
+    /// Reported requests of one connection whose places are kept, so that their late answers are not taken for those of others.
+    pub late_places: usize,
     /// gRPC streams of one connection whose messages are counted at once.
     pub counted_streams: usize,
     /// Bytes of one message, from its first one on, of which a [`Tap`](crate::Tap) sees what is body. The rest of it is only not shown, so
@@ -36,6 +54,9 @@ pub struct Limits {
     pub stream_timeout: Duration,
     /// A request on UDP without an answer for this long is a timeout.
     pub datagram_timeout: Duration,
+    /// A request that its own side takes back (RST_STREAM in HTTP/2) is reported so long after, unless its deadline comes first: an answer
+    /// may cross what takes it back.
+    pub crossing_time: Duration,
 }
 
 impl Limits {
@@ -57,11 +78,19 @@ impl Default for Limits {
             attributes: 64,
             header_table_bytes: 16 << 10,
             header_list_bytes: 64 << 10,
+            statements: 256,
+            statement_bytes: 64 << 10,
+            portals: 32,
+            topics: 128,
+            topic_names: 128,
+            shared_topic_names: 4096,
+            late_places: 64,
             counted_streams: 256,
             tap_bytes: 4 << 10,
             ready_calls: 65_536,
             stream_timeout: Duration::from_secs(120),
             datagram_timeout: Duration::from_secs(15),
+            crossing_time: Duration::from_secs(1),
         }
     }
 }
@@ -98,10 +127,16 @@ pub struct Stats {
     pub late_answers: u64,
     /// Requests that timed out.
     pub timeouts: u64,
-    /// Text fields cut by [`Limits::text_bytes`].
+    /// Calls reported at their deadline because what ends them may have been lost.
+    pub ends_lost: u64,
+    /// Text fields cut by [`Limits::text_bytes`], [`Limits::topics`] or [`Limits::statement_bytes`].
     pub texts_cut: u64,
-    /// Texts of prepared statements that a parser dropped to keep its own bounds.
+    /// Texts of prepared statements and portals dropped by [`Limits::statements`], [`Limits::statement_bytes`] or [`Limits::portals`].
     pub texts_forgotten: u64,
+    /// Names of topics dropped by [`Limits::topic_names`] or [`Limits::shared_topic_names`].
+    pub topic_names_dropped: u64,
+    /// Places dropped by [`Limits::late_places`].
+    pub late_places_dropped: u64,
     /// Attributes dropped by [`Limits::attributes`].
     pub attributes_dropped: u64,
     /// Entries of header tables dropped by [`Limits::header_table_bytes`].

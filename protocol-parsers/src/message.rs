@@ -5,7 +5,7 @@ use alloc::string::String;
 use crate::call::{Record, Role};
 use crate::fields::{Text, decimal};
 use crate::open::OpenCalls;
-use crate::{Field, Key, Options, Protocol, Side, Stats, Status, Tap, Transport};
+use crate::{Field, Key, Options, Part, Protocol, Side, Stats, Status, Tap, Transport};
 
 /// Takes down the fields of the message being read. What is written is dropped unless the step is a
 /// [`Step::Message`](crate::Step::Message), [`Step::Part`](crate::Step::Part) or [`Step::Unanswered`](crate::Step::Unanswered).
@@ -16,6 +16,8 @@ pub struct MessageWriter<'a> {
     pub(crate) stats: &'a mut Stats,
     pub(crate) from: Side,
     pub(crate) transport: Transport,
+    /// What connections told each other of Kafka.
+    pub(crate) topic_names: &'a mut crate::kafka::Names,
     pub(crate) tap: Option<&'a mut (dyn Tap + 'static)>,
     /// Room for a text that is made beside another one.
     pub(crate) scratch: &'a mut String,
@@ -68,6 +70,15 @@ impl MessageWriter<'_> {
     #[must_use]
     pub fn field_of_request(&self, key: Key, field: Field) -> Option<&str> {
         self.open.unanswered(self.from.other(), key).and_then(|record| record.fields.get(field))
+    }
+
+    /// The protocol of the open call that a message of the reading side belongs to.
+    pub(crate) fn protocol_of_call(&self, of: Part) -> Option<Protocol> {
+        let (requester, key) = match of {
+            Part::Request(key) => (self.from, key),
+            Part::Response(key) => (self.from.other(), key),
+        };
+        self.open.call(requester, key)?.protocol
     }
 
     /// The key of the oldest request, of those that a response of the reading side could answer, for which `test` holds.

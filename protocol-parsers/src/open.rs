@@ -226,6 +226,11 @@ impl OpenCalls {
         }
     }
 
+    /// The first call with this key.
+    pub(crate) fn call(&self, requester: Side, key: Key) -> Option<&Record> {
+        self.find_by_key(requester, key, |_| true).and_then(|position| self.get(position)?.record.as_deref())
+    }
+
     /// The request that an answer with this key belongs to.
     pub(crate) fn unanswered(&self, requester: Side, key: Key) -> Option<&Record> {
         match self.place_for_response(requester, key) {
@@ -282,19 +287,25 @@ impl OpenCalls {
         }
     }
 
-    /// When the first request without any answer began.
-    pub(crate) fn first_unanswered(&self) -> Option<Timestamp> {
-        self.entries()
-            .filter_map(|(_, entry)| entry.record.as_deref())
-            .find(|record| record.response == Half::Absent)
-            .map(|record| record.start)
+    /// The call that is due first, and when: the first that is due at all, unless `early` says that others may come before it.
+    pub(crate) fn first_due(
+        &self,
+        early: bool,
+        deadline: impl Fn(&Record) -> Option<Timestamp>,
+    ) -> Option<(Timestamp, usize)> {
+        let mut due =
+            self.entries().filter_map(|(position, entry)| Some((deadline(entry.record.as_deref()?)?, position)));
+        if early { due.min() } else { due.next() }
     }
 
-    /// Drops the places of reported requests at the front while there are more than `most` places.
-    pub(crate) fn drop_vacant(&mut self, most: usize) {
+    /// Drops the places of reported requests at the front while there are more than `most` places. Returns how many it were.
+    pub(crate) fn drop_vacant(&mut self, most: usize) -> u64 {
+        let mut dropped = 0;
         while self.len() > most && self.get(0).is_some_and(|entry| entry.record.is_none()) {
             self.remove(0);
+            dropped += 1;
         }
+        dropped
     }
 }
 

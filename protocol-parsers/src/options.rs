@@ -36,8 +36,8 @@ impl Default for Options {
 }
 
 /// A header that carries ids of a trace under a name of its own: in HTTP, in metadata of gRPC, in attachments of Dubbo, in headers of Kafka
-/// records, in comments of SQL. Bodies of Dubbo in Kryo's form are the exception: without their classes, only the well-known names are
-/// found in them.
+/// records, in comments of SQL. Bodies of Dubbo in Kryo's form are the exception: behind arguments of classes that Kryo does not know by
+/// itself, only the well-known names are found.
 ///
 /// ```
 /// use protocol_parsers::{Options, TraceFormat, TraceHeader};

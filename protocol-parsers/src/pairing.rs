@@ -8,9 +8,6 @@ use crate::fields::Text;
 use crate::open::Place;
 use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestamp};
 
-/// Places kept for late answers.
-const LATE_PLACES: usize = 64;
-
 /// Where and when a message begins.
 pub(crate) struct Beginning {
     /// When its first byte was seen.
@@ -144,6 +141,7 @@ impl Dissector {
             record.protocol = draft.protocol.or(record.protocol);
             record.incomplete |= draft.incomplete | record.doubtful;
             record.doubtful = false;
+            record.lost &= record.request == Half::Open;
             if record.request == Half::Absent {
                 record.start = beginning.time;
             }
@@ -183,6 +181,13 @@ impl Dissector {
     pub(crate) fn end(&mut self, connection: &mut Connection, side: Side, part: Part) {
         if let Some(position) = position_of(connection, side, part) {
             self.end_half(connection, position, part);
+        } else if let Part::Response(key) = part
+            && let Place::At(position) = connection.open.place_for_response(side.other(), key)
+            && connection.open.change(position, |record| record.lost) == Some(true)
+            && let Some(record) = connection.open.remove(position)
+        {
+            // Only the end of its answer was seen.
+            self.emit(connection, record);
         }
     }
 
@@ -235,8 +240,14 @@ impl Dissector {
             if record.request == Half::Open {
                 record.request = Half::Ended;
             }
-            matches!(of, Part::Request(_)) && record.response == Half::Absent
+            let taken_back = matches!(of, Part::Request(_)) && record.response == Half::Absent;
+            if taken_back {
+                record.taken_back = true;
+                record.end = last.1;
+            }
+            taken_back
         });
+        connection.early |= taken_back == Some(true);
         // The answer may be on its way, crossing what takes the request back.
         if taken_back == Some(false)
             && let Some(record) = connection.open.remove(position)
@@ -283,17 +294,22 @@ impl Dissector {
         }
     }
 
-    /// Reports the first request whose deadline has passed; its place is kept for a late answer.
-    pub(crate) fn report_timeout(&mut self, connection: &mut Connection) {
-        let Some(position) = connection.open.find(|_, _, record| record.response == Half::Absent) else { return };
-        if let Some(mut record) = connection.open.vacate(position) {
-            self.stats.timeouts += 1;
-            if record.status == Status::Unknown {
-                record.status = Status::Timeout;
+    /// Reports a call whose deadline has passed; the place of an unanswered one is kept for a late answer.
+    pub(crate) fn report_timeout(&mut self, connection: &mut Connection, position: usize) {
+        let answered = connection.open.change(position, |record| record.response != Half::Absent) == Some(true);
+        let record = if answered { connection.open.remove(position) } else { connection.open.vacate(position) };
+        if let Some(mut record) = record {
+            if answered {
+                self.stats.ends_lost += 1;
+            } else if !record.taken_back {
+                self.stats.timeouts += 1;
+                if record.status == Status::Unknown {
+                    record.status = Status::Timeout;
+                }
             }
             self.emit(connection, record);
         }
-        connection.open.drop_vacant(LATE_PLACES);
+        self.stats.late_places_dropped += connection.open.drop_vacant(self.options.limits.late_places);
     }
 
     /// Reports the oldest open call as it stands. Says whether there was one.
@@ -325,7 +341,7 @@ impl Dissector {
             connection.open.len() >= most || connection.open.memory() > bytes / 8 && connection.memory() > bytes
         };
         while !connection.open.is_empty() && crowded(connection) {
-            connection.open.drop_vacant(most.saturating_sub(1));
+            self.stats.late_places_dropped += connection.open.drop_vacant(most.saturating_sub(1));
             if !crowded(connection) {
                 break;
             }
@@ -345,7 +361,7 @@ impl Dissector {
 
     /// Answers of `side` were lost: which of the open requests they belonged to cannot be told.
     pub(crate) fn doubt(&mut self, connection: &mut Connection, side: Side) {
-        let mut doubtful = connection.doubtful;
+        let (mut doubtful, mut early) = (connection.doubtful, connection.early);
         connection.open.for_each(|key, requester, record| {
             if key == Key::Order && requester == side.other() && record.response == Half::Absent {
                 record.doubtful = true;
@@ -354,8 +370,10 @@ impl Dissector {
             // A message that was under way may have ended unseen.
             let half = if requester == side { record.request } else { record.response };
             record.incomplete |= half == Half::Open;
+            record.lost |= half == Half::Open || requester != side && half == Half::Absent;
+            early |= record.lost;
         });
-        connection.doubtful = doubtful;
+        (connection.doubtful, connection.early) = (doubtful, early);
     }
 
     /// An answer comes: one before it in the order that is still under way has ended unseen.
@@ -403,6 +421,8 @@ impl Dissector {
         if kind == CallKind::OneWay {
             record.response = Half::Absent;
         }
+        // Its answer may be what was lost.
+        record.incomplete |= record.lost && kind == CallKind::RequestOnly;
         connection.confirmed |= kind == CallKind::RequestResponse;
         let end = if *ends == DurationEnd::Head { record.head_end } else { record.end };
         let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));

@@ -179,6 +179,7 @@ impl Dissector {
                 stats: &mut self.stats,
                 from: side,
                 transport: connection.opening.transport,
+                topic_names: &mut self.topic_names,
                 tap: self.tap.as_deref_mut(),
                 scratch: &mut self.scratch,
             };
@@ -342,6 +343,7 @@ impl Dissector {
 
     /// `missing` bytes of this side were sent but not seen.
     pub(crate) fn gap(&mut self, connection: &mut Connection, side: Side, mut missing: u64, time: Timestamp) {
+        self.settle(connection);
         self.flush(connection, side);
         if !matches!(connection.state, State::Reading { .. }) {
             self.forget(connection);

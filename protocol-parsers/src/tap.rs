@@ -4,8 +4,16 @@ use crate::connection::Skip;
 use crate::pairing::position_of;
 use crate::{Connection, Dissector, Part, Side};
 
-/// Sees the headers and the first bytes of the bodies of HTTP/1 and HTTP/2, gRPC and Triple included, while a chunk that holds them is
-/// handed in. What it sees is borrowed and not redacted; nothing is copied for it, and without one nothing is done.
+/// Sees headers, and the first bytes of bodies, while a chunk that holds them is handed in. What it sees is borrowed and not redacted;
+/// nothing is copied for it, and without one nothing is done.
+///
+/// | protocol | headers | body |
+/// |---|---|---|
+/// | HTTP/1 | of requests and answers, trailers | yes |
+/// | HTTP/2, gRPC, Triple | the same, pseudo-headers included | yes |
+/// | Dubbo 2 | attachments of requests that are texts, as far as [their form](crate::dubbo) is read | no |
+/// | Kafka | of the first 32 records of a message that is not compressed: names up to 64 bytes, values up to 1 KiB | no |
+/// | others | have none | no |
 ///
 /// A message belongs to the call that is reported with the same key; a tap that is to tell connections apart notes which one it pushes.
 ///
@@ -32,7 +40,7 @@ use crate::{Connection, Dissector, Part, Side};
 /// assert_eq!(seen.try_recv().as_deref(), Ok("blue"));
 /// ```
 pub trait Tap: Send {
-    /// A header of a message whose head is complete, in HTTP/2 also a trailer. Comes in the order of the message,
+    /// A header of a message whose head is complete, or a trailer, an attachment or a header of a record. Comes in the order of the message,
     /// once. Interim answers (1xx) have headers, too.
     fn header(&mut self, message: Part, name: &[u8], value: &[u8]);
 

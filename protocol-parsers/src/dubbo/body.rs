@@ -8,7 +8,7 @@ use super::jsonb::Jsonb;
 use super::kryo::Kryo;
 use super::wire::{Header, OK, serialization_name, status_of};
 use crate::trace_context::{self, Header as TraceHeader};
-use crate::{Field, MessageWriter, Status};
+use crate::{Field, Key, MessageWriter, Part, Status};
 
 /// Names are not longer.
 const NAME: usize = 1024;
@@ -67,16 +67,16 @@ pub(super) trait Values<'a> {
 /// Takes down what the body of a request says. Says whether the names were there.
 pub(super) fn request(header: &Header, body: &[u8], message: &mut MessageWriter<'_>) -> bool {
     match header.serialization() {
-        2 | 10 => invocation(&mut Hessian::new(body), message).is_some(),
-        6 | 16 => invocation(&mut Json::new(body), message).is_some(),
-        8 | 25 => invocation(&mut Kryo::new(body), message).is_some(),
-        23 => invocation(&mut Jsonb::new(body), message).is_some(),
+        2 | 10 => invocation(header, &mut Hessian::new(body), message).is_some(),
+        6 | 16 => invocation(header, &mut Json::new(body), message).is_some(),
+        8 | 25 => invocation(header, &mut Kryo::new(body), message).is_some(),
+        23 => invocation(header, &mut Jsonb::new(body), message).is_some(),
         _ => true,
     }
 }
 
 /// Version of the protocol, service, its version, method, and then what the attachments stand behind.
-fn invocation<'a>(values: &mut impl Values<'a>, message: &mut MessageWriter<'_>) -> Option<()> {
+fn invocation<'a>(header: &Header, values: &mut impl Values<'a>, message: &mut MessageWriter<'_>) -> Option<()> {
     let mut name = || values.text().filter(Text::is_name);
     let (version, service, service_version, method) = (name()?, name()?, name()?, name()?);
     message.field_with(Field::RequestType, |text| method.push_to(text));
@@ -95,11 +95,15 @@ fn invocation<'a>(values: &mut impl Values<'a>, message: &mut MessageWriter<'_>)
             text.truncate(start);
         }
     });
-    values.attachments(&mut |name, value| attachment(name, value, message));
+    let of = Part::Request(if header.is_two_way() { Key::Id(header.id) } else { Key::Order });
+    values.attachments(&mut |name, value| attachment(of, name, value, message));
     Some(())
 }
 
-fn attachment(name: &[u8], value: &[u8], message: &mut MessageWriter<'_>) {
+fn attachment(of: Part, name: &[u8], value: &[u8], message: &mut MessageWriter<'_>) {
+    if let Some(tap) = message.tap.as_deref_mut() {
+        tap.header(of, name, value);
+    }
     if name == b"remote.application" {
         message.attribute("rpc.dubbo.remote_application", value);
     } else if let Some(header) = TraceHeader::chosen(name, message.options) {

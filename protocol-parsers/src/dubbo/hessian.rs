@@ -6,9 +6,9 @@ use super::body::{Attachments, Text, Values, arguments};
 use crate::cursor::Cursor;
 use crate::fields::push_escaped;
 
-/// Values are looked into this deep.
+/// Values are looked into this deep. It bounds the work within one message only: what is nested deeper is not read.
 const DEPTH: usize = 64;
-/// Classes of a message whose fields are counted.
+/// Classes of a message whose fields are counted; likewise.
 const CLASSES: usize = 64;
 
 /// A row of values. Nothing recurses, and every step takes at least one byte.

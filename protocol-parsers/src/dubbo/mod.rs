@@ -20,9 +20,13 @@
 //! |---|---|---|---|
 //! | Hessian 2 | yes | yes | class and message |
 //! | fastjson, Gson | yes | yes | class and message |
-//! | fastjson2 | yes | yes | no |
-//! | Kryo | yes | those with trace ids | class |
+//! | fastjson2 | yes | yes | class and message |
+//! | Kryo | yes | yes behind arguments that are texts and numbers, else the usual trace ids | class, mostly message |
 //! | others | no | no | no |
+//!
+//! Kryo writes objects without saying how long they are: behind an argument of a class that is not Kryo's own, attachments are searched
+//! for by the names of the usual trace headers, and those with names of one's own are not found. The message of an exception is not told
+//! where its class has a cause, or fields whose names come before `detailMessage`.
 //!
 //! Recognised by the 16 bytes of the header, of a request or of an answer. Not read: arguments and results.
 

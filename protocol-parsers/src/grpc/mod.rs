@@ -8,7 +8,7 @@
 //! | `domain` | `:authority` |
 //! | `resource` | path: service and method |
 //! | `request_id` | stream id |
-//! | `status_code` | `grpc-status`, from trailers or from an answer that is nothing but trailers |
+//! | `status_code` | `grpc-status`, from trailers or from an answer that is nothing but trailers; of a reset, what clients make of it |
 //! | `exception` | `grpc-message`, decoded; or how the stream was reset |
 //! | matched by | stream id |
 //!
@@ -16,11 +16,34 @@
 //! stream is reset. Attributes beside those of HTTP/2: `deadline_ns` (`grpc-timeout`: from the request on), `message_count_request` and
 //! `message_count_response` (absent when not all bytes were seen), `http.response.status_code` when it is not 200.
 //!
+//! A stream that is reset has the status that a client makes of it: 1 (CANCELLED) for CANCEL, by whichever side. Clients also send that
+//! when their deadline has passed and tell their callers 4 (DEADLINE_EXCEEDED); nothing on the wire does, but `deadline_ns` beside the
+//! duration shows it.
+//!
 //! An answer without `grpc-status` has the status of its HTTP status unless that is 200. Not read: the messages themselves.
 
 pub mod wire;
 
 use crate::Status;
+
+/// The status that a client makes of a stream that was reset with this error of HTTP/2, as the table of the protocol's section "Errors"
+/// says; `None` where that says nothing.
+#[must_use]
+pub fn status_of_reset(error: u32) -> Option<u32> {
+    Some(match error {
+        // PROTOCOL_ERROR to SETTINGS_TIMEOUT, FRAME_SIZE_ERROR, COMPRESSION_ERROR, CONNECT_ERROR: INTERNAL.
+        1..=4 | 6 | 9 | 10 => 13,
+        // REFUSED_STREAM: UNAVAILABLE.
+        7 => 14,
+        // CANCEL: CANCELLED.
+        8 => 1,
+        // ENHANCE_YOUR_CALM: RESOURCE_EXHAUSTED.
+        11 => 8,
+        // INADEQUATE_SECURITY: PERMISSION_DENIED.
+        12 => 7,
+        _ => return None,
+    })
+}
 
 /// The class of a status code: as in the table of canonical codes, those that the caller causes and those that it does not.
 #[must_use]

@@ -1,19 +1,12 @@
 //! What the header lines of a head say.
 
+use super::framing::Framing;
 use super::names::{self, WANTED_OF_REQUEST, WANTED_OF_RESPONSE};
 use super::wire::{self, LineFeeds};
 use crate::ascii::is;
 use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{Field, MessageWriter, Next, Protocol};
-
-/// What the header lines say about the body.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Framing {
-    pub(super) length: Option<u64>,
-    pub(super) chunked: bool,
-    pub(super) upgrade: Option<Next>,
-}
 
 /// The header lines of a head.
 pub(super) struct Lines<'a> {
@@ -66,20 +59,15 @@ impl Lines<'_> {
         let (name, rest) = line.split_at_checked(length).unwrap_or_default();
         let value = value(rest.get(1..).unwrap_or_default());
         match length {
-            14 if is(name, b"content-length") => {
-                framing.length = number(value).or_else(|| {
-                    // A list of equal lengths is one length (RFC 9110, 8.6).
-                    let first = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-                    core::str::from_utf8(first).ok().and_then(|digits| digits.parse().ok())
-                });
-            }
-            17 if is(name, b"transfer-encoding") => {
-                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-                framing.chunked = last.eq_ignore_ascii_case(b"chunked");
-            }
+            14 if is(name, b"content-length") => framing.add_lengths(value),
+            17 if is(name, b"transfer-encoding") => framing.add_codings(value),
             7 if is(name, b"upgrade") => framing.upgrade = Some(upgrade(value)),
             _ if !self.request => {}
-            4 if is(name, b"host") => message.text(Field::Domain, Text::within(self.text, value)),
+            4 if is(name, b"host") => {
+                // What stands before the last @ are credentials.
+                let host = memchr::memrchr(b'@', value).and_then(|at| value.get(at + 1..)).unwrap_or(value);
+                message.text(Field::Domain, Text::within(self.text, host));
+            }
             10 if is(name, b"user-agent") => {
                 message.attribute_text("user_agent.original", Text::within(self.text, value));
             }
@@ -116,14 +104,6 @@ impl Lines<'_> {
     }
 }
 
-/// A number of so few digits that it needs no watching.
-fn number(digits: &[u8]) -> Option<u64> {
-    if !matches!(digits.len(), 1..=18) {
-        return None;
-    }
-    digits.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
-}
-
 /// The value behind a colon, without blanks around it.
 fn value(text: &[u8]) -> &[u8] {
     // Almost always there is one blank before it, and the rest of the end of the line behind it.
@@ -139,7 +119,7 @@ fn value(text: &[u8]) -> &[u8] {
 fn upgrade(value: &[u8]) -> Next {
     let name = core::str::from_utf8(value).unwrap_or_default();
     match name {
-        "h2c" => Next::Protocol(Protocol::HTTP2),
+        _ if name.eq_ignore_ascii_case("h2c") => Next::Protocol(Protocol::HTTP2),
         _ if name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("TLS/")) => Next::Detect,
         _ => name.parse().map_or(Next::Opaque, Next::Protocol),
     }

@@ -11,11 +11,16 @@
 //! | matched by | order in the connection; interim answers (1xx) are no answers |
 //!
 //! The duration ends with the response's head. A 101 answers its request; what follows is another protocol. Attributes:
-//! `user_agent.original`, `client.address` (the first of `X-Forwarded-For`).
+//! `user_agent.original`, `client.address` (the first of `X-Forwarded-For`). Trace ids may also stand in a trailer section.
+//!
+//! Where a message ends is read as RFC 9112, 6.3 says: a transfer coding goes before a length, of several lengths the first counts, an
+//! answer to HEAD and those with 204 and 304 have no body. Where receivers may disagree (a length beside a transfer coding, lengths that
+//! differ or are none, a last coding other than `chunked`) the call has `http.framing_conflict`.
 //!
 //! Recognised by a request line with a version or a status line, at the start of a stream or of any segment. A request line without a
 //! version, or without a target, counts when a `Host` line follows it. Not read: message bodies, and what follows CONNECT or an upgrade.
 
+mod framing;
 mod headers;
 mod names;
 mod parser;

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use memchr::memmem;
 
-use super::headers::{Framing, Lines};
+use super::framing::Framing;
+use super::headers::Lines;
 use super::wire::{self, LineFeeds, RequestLine, Start, StatusLine};
 use crate::fields::Text;
 use crate::trace_context::{self, Header};
@@ -93,7 +94,7 @@ impl Parser for Http1Parser {
             Phase::Start => self.head(from, input, message),
             Phase::LongHead => Ok(self.rest_of_head(from, input)),
             Phase::Chunk => self.chunks(from, input),
-            Phase::Trailer => Ok(self.trailer(from, input)),
+            Phase::Trailer => Ok(self.trailer(from, input, message)),
             Phase::Tunnel(to) => {
                 if let Some(fields) = self.upgraded.take() {
                     // RFC 7540, 3.2: the answer to the upgraded request comes on stream 1.
@@ -224,6 +225,7 @@ impl Http1Parser {
                 }
             }
         }
+        framing.warn(message);
         Ok(Head::Whole(used, self.body(Side::Client, framing, Body::None)))
     }
 
@@ -266,6 +268,7 @@ impl Http1Parser {
         if asked == Some(HEAD) || matches!(line.status, 204 | 304) {
             return Ok(Head::Whole(used, Body::None));
         }
+        framing.warn(message);
         // Without a length the body ends with the connection; an answer whose request was not seen may belong to a HEAD.
         let unknown = if asked.is_some() { Body::Open } else { Body::None };
         Ok(Head::Whole(used, self.body(Side::Server, framing, unknown)))
@@ -278,8 +281,8 @@ impl Http1Parser {
                 lane.phase = Phase::Chunk;
                 Body::Open
             }
-            Framing { length: Some(0), .. } => Body::None,
-            Framing { length: Some(length), .. } => Body::Sized(length),
+            Framing { coded: false, length: Some(0), .. } => Body::None,
+            Framing { coded: false, length: Some(length), .. } => Body::Sized(length),
             // Until the connection ends.
             _ if unknown == Body::Open => Body::Sized(u64::MAX),
             _ => Body::None,
@@ -325,7 +328,7 @@ impl Http1Parser {
     }
 
     /// Header lines behind the last chunk, up to an empty one.
-    fn trailer(&mut self, from: Side, input: Input<'_>) -> Step {
+    fn trailer(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Step {
         let mut used = 0;
         let mut rest = input.bytes;
         while let Some((line, next)) = wire::split_line(rest) {
@@ -334,6 +337,7 @@ impl Http1Parser {
                 self.lane(from).phase = Phase::Start;
                 return Step::Part { used: used as u64, of: part(from), last: true };
             }
+            trailing(line, from, message);
             rest = next;
         }
         match used {
@@ -341,6 +345,20 @@ impl Http1Parser {
             0 => Step::Part { used: input.bytes.len() as u64, of: part(from), last: false },
             _ => Step::Part { used: used as u64, of: part(from), last: false },
         }
+    }
+}
+
+/// One line of a trailer section.
+fn trailing(line: &[u8], from: Side, message: &mut MessageWriter<'_>) {
+    let Some(colon) = memchr::memchr(b':', line) else { return };
+    let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default().trim_ascii());
+    if let Some(tap) = message.tap.as_deref_mut() {
+        tap.header(part(from), name, value);
+    }
+    if from == Side::Client
+        && let Some(header) = Header::chosen(name, message.options)
+    {
+        trace_context::write(message, header, value);
     }
 }
 

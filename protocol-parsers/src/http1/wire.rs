@@ -201,6 +201,10 @@ impl<'a> RequestLine<'a> {
         match self.split_absolute() {
             Some((_, b"")) => b"/",
             Some((_, path)) => path,
+            // An authority, without credentials.
+            None if self.method == b"CONNECT" => {
+                memchr::memrchr(b'@', self.target).and_then(|at| self.target.get(at + 1..)).unwrap_or(self.target)
+            }
             None => self.target,
         }
     }

@@ -326,6 +326,14 @@ fn first(met: &mut u8, number: u8) -> bool {
     new
 }
 
+/// The status that a client of gRPC makes of a reset.
+pub(super) fn write_grpc_reset(message: &mut MessageWriter<'_>, code: u32) {
+    if let Some(status) = grpc::status_of_reset(code) {
+        message.field_number(Field::StatusCode, u64::from(status));
+        message.status(grpc::class_of(status));
+    }
+}
+
 /// How a stream that was reset ended (RFC 9113, 7). Without an error (after an early answer) nothing is said.
 pub(super) fn write_reset(message: &mut MessageWriter<'_>, from: Side, frame: &str, code: u32) {
     let name = super::wire::error_name(code);

@@ -20,6 +20,10 @@
 //! A stream reset by the client is a `client_error`, by the server a `server_error`, unless the code says that the client caused it; with
 //! NO_ERROR it is neither. GOAWAY ends the calls that it says were not looked at.
 //!
+//! A request that its client takes back before any answer is reported [a little later](crate::Limits::crossing_time): an answer may be on
+//! its way. An answer whose end may be among lost bytes is reported, incomplete, when its stream is reset, or when nothing was seen of it
+//! for as long as a request may wait for its answer; else with the end of the connection.
+//!
 //! Recognised by the client's preface, the server's settings, or header blocks and rows of frames at the start of any segment. Joined late
 //! or after a loss, headers that refer to a table nobody saw are left out and the call says so
 //! ([`Call::captured_complete`](crate::Call::captured_complete)); what enters the table from then on is known. A call whose content type

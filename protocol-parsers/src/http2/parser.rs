@@ -8,7 +8,8 @@ use super::recognise;
 use super::streams::Streams;
 use super::wire::{BlockPlace, FrameHeader, HEADER, PREFACE, kind};
 use crate::{
-    Body, Input, Key, Limits, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Step, Then,
+    Body, Input, Key, Limits, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Protocol, Resync, Side, Step,
+    Then,
 };
 
 /// Where one direction stands.
@@ -321,11 +322,15 @@ impl Http2Parser {
     fn reset(&mut self, from: Side, input: Input<'_>, header: FrameHeader, message: &mut MessageWriter<'_>) -> Step {
         let used = header.total();
         let Some(code) = number(input.bytes, HEADER) else { return Step::NeedMore { at_least: used } };
+        let of = part(from, header.stream);
         if code != 0 {
             head::write_reset(message, from, "RST_STREAM", code);
+            if message.protocol_of_call(of).is_some_and(|protocol| protocol != Protocol::HTTP2) {
+                head::write_grpc_reset(message, code);
+            }
         }
         self.streams.end(header.stream, message);
-        Step::End { used, of: part(from, header.stream) }
+        Step::End { used, of }
     }
 }
 

@@ -1,27 +1,22 @@
 //! What was found in a message, and how it is written down.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::api::Api;
 use super::errors;
+use super::names::Names;
 use super::shape::{Number, Text};
 use super::walk::Sink;
 use crate::fields::Text::Valid;
 use crate::fields::{push_escaped, push_number};
 use crate::trace_context::{self, Header};
-use crate::{Field, MessageWriter, Status};
+use crate::{Field, Key, MessageWriter, Part, Status};
 
-/// Topics that are listed.
-const TOPICS: usize = 128;
 /// Bytes of a name; Kafka allows no longer ones.
 const NAME: usize = 249;
 /// Bytes of room for their names that stay from message to message.
 const KEPT: usize = 1024;
-/// Topics whose id is remembered.
-const IDS: usize = 128;
 /// Records that are searched for the context of a trace.
 const RECORDS: u32 = 32;
 
@@ -31,7 +26,7 @@ pub(super) struct Findings {
     /// Names of topics, joined by commas.
     topics: String,
     /// Where each of them ends.
-    ends: Vec<u16>,
+    ends: Vec<u32>,
     /// The name in the structure being read.
     name: String,
     pub(super) told: Told,
@@ -76,7 +71,7 @@ impl Findings {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.topics.capacity() + self.ends.capacity() * 2 + self.name.capacity()
+        self.topics.capacity() + self.ends.capacity() * 4 + self.name.capacity()
     }
 
     /// Writes down what a request said.
@@ -159,8 +154,8 @@ impl Findings {
         }
     }
 
-    /// Adds a topic, unless it is listed already.
-    fn add(&mut self, name: &str) {
+    /// Adds a topic, unless it is listed already or there are too many.
+    fn add(&mut self, name: &str, most: usize) {
         if self.told.cut || name.is_empty() {
             return;
         }
@@ -172,11 +167,11 @@ impl Findings {
         self.topics.push_str(name);
         if self.is_listed(start) {
             self.topics.truncate(listed);
-        } else if self.ends.len() >= TOPICS {
+        } else if self.ends.len() >= most {
             self.topics.truncate(listed);
             self.told.cut = true;
         } else {
-            self.ends.push(u16::try_from(self.topics.len()).unwrap_or(u16::MAX));
+            self.ends.push(u32::try_from(self.topics.len()).unwrap_or(u32::MAX));
         }
     }
 
@@ -186,32 +181,10 @@ impl Findings {
         let new = all.get(start..).unwrap_or_default();
         let mut begin = 0;
         self.ends.iter().any(|end| {
-            let listed = all.get(begin..usize::from(*end)).unwrap_or_default();
-            begin = usize::from(*end) + 1;
+            let listed = all.get(begin..*end as usize).unwrap_or_default();
+            begin = *end as usize + 1;
             listed == new
         })
-    }
-}
-
-/// Names of topics by their ids, as far as this connection has told.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    by_id: BTreeMap<[u8; 16], Box<str>>,
-    bytes: usize,
-}
-
-impl Names {
-    fn learn(&mut self, id: &[u8; 16], name: &str) {
-        let known = self.by_id.get(id).is_some_and(|known| **known == *name);
-        if !known && (self.by_id.len() < IDS || self.by_id.contains_key(id)) {
-            self.bytes += name.len();
-            self.bytes -= self.by_id.insert(*id, name.into()).map_or(0, |old| old.len());
-        }
-    }
-
-    pub(super) fn memory(&self) -> usize {
-        // What a map takes beside keys and values is a guess.
-        self.bytes + self.by_id.len() * 64
     }
 }
 
@@ -222,6 +195,8 @@ pub(super) struct Collector<'a, 'b> {
     pub(super) message: &'a mut MessageWriter<'b>,
     /// The topics of this message are those of the call.
     pub(super) lists_topics: bool,
+    /// Whose headers a tap is shown.
+    pub(super) of: Part,
 }
 
 impl Collector<'_, '_> {
@@ -241,7 +216,7 @@ impl Sink for Collector<'_, '_> {
                 name.clear();
                 push_escaped(&mut name, value, NAME);
                 if self.lists_topics {
-                    self.findings.add(&name);
+                    self.findings.add(&name, self.message.options.limits.topics);
                 }
                 self.findings.name = name;
             }
@@ -290,16 +265,20 @@ impl Sink for Collector<'_, '_> {
         if id == &[0; 16] {
             return;
         }
+        let limits = &self.message.options.limits;
         if !self.findings.name.is_empty() {
-            self.names.learn(id, &self.findings.name);
+            let dropped = self.names.learn(id, &self.findings.name, limits.topic_names)
+                + self.message.topic_names.learn(id, &self.findings.name, limits.shared_topic_names);
+            self.message.stats.topic_names_dropped += dropped;
         } else if self.lists_topics {
-            match self.names.by_id.get(id) {
-                Some(name) => self.findings.add(name),
+            // What this connection said goes before what others said.
+            match self.names.get(id).or_else(|| self.message.topic_names.get(id)) {
+                Some(name) => self.findings.add(name, limits.topics),
                 None => {
                     self.findings.told.unnamed = true;
                     let mut name = core::mem::take(&mut self.findings.name);
                     push_id(&mut name, id);
-                    self.findings.add(&name);
+                    self.findings.add(&name, limits.topics);
                     name.clear();
                     self.findings.name = name;
                 }
@@ -316,7 +295,7 @@ impl Sink for Collector<'_, '_> {
     }
 
     fn wants_records(&self) -> bool {
-        !self.findings.told.traced && self.findings.told.searched < RECORDS
+        (self.message.tap.is_some() || !self.findings.told.traced) && self.findings.told.searched < RECORDS
     }
 
     fn record(&mut self) {
@@ -324,10 +303,18 @@ impl Sink for Collector<'_, '_> {
     }
 
     fn wants_header(&self, name: &[u8]) -> bool {
-        Header::chosen(name, self.message.options).is_some()
+        self.message.tap.is_some() || Header::chosen(name, self.message.options).is_some()
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) {
+        if let Some(tap) = self.message.tap.as_deref_mut() {
+            // What is not answered has no number of its own; that is known before the records come.
+            let one_way = self.findings.told.acks == Some(0);
+            tap.header(if one_way { Part::Request(Key::Order) } else { self.of }, name, value);
+        }
+        if self.findings.told.traced {
+            return;
+        }
         if let Some(header) = Header::chosen(name, self.message.options) {
             trace_context::write(self.message, header, value);
             self.findings.told.traced |= self.message.has(Field::TraceId);
@@ -367,24 +354,12 @@ mod tests {
     fn topics_are_listed_once_and_not_without_end() {
         let mut findings = Findings::default();
         for name in ["a", "b", "a", "", "ab"] {
-            findings.add(name);
+            findings.add(name, 128);
         }
         assert_eq!((findings.topics.as_str(), findings.ends.len()), ("a,b,ab", 3));
         for number in 0..1_000 {
-            findings.add(&alloc::format!("topic-{number}"));
+            findings.add(&alloc::format!("topic-{number}"), 128);
         }
-        assert_eq!((findings.ends.len(), findings.told.cut), (TOPICS, true));
-    }
-
-    #[test]
-    fn only_so_many_ids_are_remembered() {
-        let mut names = Names::default();
-        for number in 0..1_000_u128 {
-            names.learn(&number.to_be_bytes(), "topic");
-        }
-        assert_eq!(names.by_id.len(), IDS);
-        names.learn(&0_u128.to_be_bytes(), "renamed");
-        assert_eq!(names.by_id.get(&[0; 16]).map(|name| &**name), Some("renamed"));
-        assert_eq!(names.bytes, IDS * 5 + 2);
+        assert_eq!((findings.ends.len(), findings.told.cut), (128, true));
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `request_type` | name of the API: `Produce`, `Fetch`, `JoinGroup` … |
 //! | `domain` | client id |
-//! | `resource` | topics, joined by commas, at most 128; of an incremental fetch those that its answer carries |
+//! | `resource` | topics, joined by commas, at most [so many](crate::Limits::topics); of an incremental fetch those that its answer carries |
 //! | `endpoint` | API, with the topic if it is one |
 //! | `request_id` | correlation id |
 //! | `status_code`, `exception` | first error code that is not zero, or `0`; its name, and the broker's words where it adds some |
@@ -12,8 +12,9 @@
 //!
 //! A Produce that asks for no acknowledgement is `one_way`. Codes by which a broker sends the client to another broker or back into its
 //! group are no errors. Ids of traces come from the headers of the first record that carries some, of the first 32 records of a message
-//! and unless compressed. Where a message names topics by id alone, the names are those that metadata on the same connection gave; else
-//! the id stands for the name and `messaging.kafka.topic_id_unknown` is set.
+//! and unless compressed. Where a message names topics by id alone, the names are those that metadata gave, on the same connection or
+//! else on any other that the same [`Dissector`](crate::Dissector) reads; else the id stands for the name and
+//! `messaging.kafka.topic_id_unknown` is set.
 //!
 //! Attributes: `messaging.kafka.api_version`, `messaging.consumer.group.name`, `messaging.kafka.transactional_id`,
 //! `messaging.batch.message_count`, and where it is about one partition `messaging.destination.partition.id` and
@@ -29,6 +30,7 @@ mod detect;
 mod errors;
 mod findings;
 mod messages;
+mod names;
 mod parser;
 mod records;
 mod shape;
@@ -41,6 +43,7 @@ use crate::{Options, Parser, Probe, Protocol, ProtocolSpec, Side, Verdict};
 use detect::Start;
 
 pub use api::Api;
+pub(crate) use names::Names;
 
 /// Recognises and reads Kafka.
 #[derive(Clone, Copy, Debug)]

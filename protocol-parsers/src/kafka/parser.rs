@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 
 use super::api::Api;
 use super::detect::{self, Start};
-use super::findings::{Collector, Findings, Names};
+use super::findings::{Collector, Findings};
+use super::names::Names;
 use super::shape::Shape;
 use super::walk::{Stop, Walk};
 use super::wire::{Cursor, Fault, RequestHeader, ResponseHeader, SIZE};
@@ -196,8 +197,16 @@ impl KafkaParser {
         let flexible = api.is_flexible(version);
         let mut walk = Walk::new(shape, u8::try_from(version).unwrap_or(u8::MAX), flexible, left);
         let bytes = input.bytes.get(header..).unwrap_or_default();
-        let (used, stop) = self.walk(from, &mut walk, api, bytes, message);
         let there = input.bytes.len() as u64;
+        if message.tap.is_some() && input.more() && there < whole && whole <= SHORT {
+            // What is read again would be shown again.
+            return Step::NeedMore { at_least: whole as usize };
+        }
+        let of = match from {
+            Side::Client => Part::Request(key),
+            Side::Server => Part::Response(key),
+        };
+        let (used, stop) = self.walk(of, &mut walk, api, bytes, message);
         let unfinished = matches!(stop, Stop::More | Stop::Pass(_));
         // What has no answer has to be known at once.
         let undecided = from == Side::Client && api.is_produce() && self.lane(from).findings.told.acks.is_none();
@@ -206,11 +215,7 @@ impl KafkaParser {
             return Step::NeedMore { at_least };
         }
         let one_way = from == Side::Client && self.lane(from).findings.told.acks == Some(0);
-        let of = match from {
-            Side::Client if one_way => Part::Request(Key::Order),
-            Side::Client => Part::Request(key),
-            Side::Server => Part::Response(key),
-        };
+        let of = if one_way { Part::Request(Key::Order) } else { of };
         if one_way {
             message.one_way();
             message.status(Status::Ok);
@@ -234,7 +239,7 @@ impl KafkaParser {
             return Step::Part { used: 0, of, last: true };
         }
         let bytes = input.bytes.get(long.ahead..).unwrap_or_default();
-        let (used, stop) = self.walk(from, &mut long.walk, long.api, bytes, message);
+        let (used, stop) = self.walk(of, &mut long.walk, long.api, bytes, message);
         let used = long.ahead + used;
         match stop {
             Stop::Pass(count) if input.more() => {
@@ -261,18 +266,18 @@ impl KafkaParser {
 
     fn walk(
         &mut self,
-        from: Side,
+        of: Part,
         walk: &mut Walk,
         api: &Api,
         bytes: &[u8],
         message: &mut MessageWriter<'_>,
     ) -> (usize, Stop) {
         let [client, server] = &mut self.lanes;
-        let (findings, lists_topics) = match from {
-            Side::Client => (&mut client.findings, true),
-            Side::Server => (&mut server.findings, api.is_fetch()),
+        let (findings, lists_topics) = match of {
+            Part::Request(_) => (&mut client.findings, true),
+            Part::Response(_) => (&mut server.findings, api.is_fetch()),
         };
-        walk.advance(bytes, &mut Collector { findings, names: &mut self.names, message, lists_topics })
+        walk.advance(bytes, &mut Collector { findings, names: &mut self.names, message, lists_topics, of })
     }
 
     /// Nothing more is read of a message.

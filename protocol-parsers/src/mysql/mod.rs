@@ -8,7 +8,7 @@
 //! | `domain` | schema, where it was seen |
 //! | `resource` | SQL text on one line, without its literals (for an execute, the prepared text); name of the schema or table for the commands about those |
 //! | `endpoint` | operations with their targets, such as `SELECT orders` |
-//! | `status_code`, `exception` | `0`, or number and text of the error |
+//! | `status_code`, `exception` | `0`, or number and text of the error, without values that it repeats |
 //! | matched by | order |
 //!
 //! A call lasts to the end of its result, over several result sets. LOGIN runs from the client's login packet to OK or the error. Quit,
@@ -19,6 +19,7 @@
 
 mod answer;
 mod parser;
+mod statements;
 pub mod wire;
 
 use alloc::boxed::Box;

@@ -1,12 +1,13 @@
 //! Reads a MySQL connection command by command.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 
 use super::answer::{Answer, Expect};
+use super::statements::Statements;
 use super::wire::{self, EOF, ERR, Failure, HEADER, LONGEST, Login, MORE_DATA, OK, Packet, Start, capability};
 use crate::cursor::Cursor;
 use crate::fields::Text;
+use crate::sql::error::Values;
 use crate::sql::{self, Dialect};
 use crate::{
     Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
@@ -16,9 +17,6 @@ use crate::{
 /// The context of a request is its command; a login has none.
 const LOGIN: u64 = 0x100;
 const CHANGE_USER: u8 = 17;
-/// Prepared statements whose text is kept, and bytes of each.
-const STATEMENTS: usize = 128;
-const STATEMENT_BYTES: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct MySqlParser {
@@ -27,7 +25,7 @@ pub(super) struct MySqlParser {
     schema: Option<Box<str>>,
     /// The schema once the running command succeeds.
     next_schema: Option<Box<str>>,
-    statements: BTreeMap<u32, Box<str>>,
+    statements: Statements,
     /// Whether queries carry attributes, where the login was seen.
     attributes: Option<bool>,
     compress: bool,
@@ -78,8 +76,7 @@ impl Parser for MySqlParser {
     }
 
     fn memory(&self) -> usize {
-        let texts: usize = self.statements.values().map(|text| text.len() + 64).sum();
-        size_of::<Self>() + texts
+        size_of::<Self>() + self.statements.memory()
     }
 }
 
@@ -203,10 +200,14 @@ impl MySqlParser {
     /// A command about a prepared statement.
     fn statement(&mut self, command: u8, rest: &[u8], message: &mut MessageWriter<'_>) {
         let Some(id) = rest.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return };
-        match self.statements.get(&id) {
+        match self.statements.get(id) {
             Some(text) => {
-                message.text(Field::Resource, Text::Valid(text));
-                message.field_with(Field::Endpoint, |endpoint| sql::summary(endpoint, text.as_bytes(), Dialect::MySql));
+                message.text(Field::Resource, Text::Valid(&text.sql));
+                if text.cut {
+                    message.mark_cut(Field::Resource);
+                }
+                let text = text.sql.as_bytes();
+                message.field_with(Field::Endpoint, |endpoint| sql::summary(endpoint, text, Dialect::MySql));
             }
             None => {
                 message.attribute_number("db.mysql.statement_id", i64::from(id));
@@ -216,7 +217,7 @@ impl MySqlParser {
             }
         }
         if command == 25 {
-            self.statements.remove(&id);
+            self.statements.close(id);
         }
     }
 
@@ -297,7 +298,13 @@ impl MySqlParser {
         }
         if let Some(failure) = Failure::parse(packet.payload) {
             message.field_number(Field::StatusCode, u64::from(failure.number));
-            message.field(Field::Exception, failure.text);
+            // Words that make no statement are repeated, keys that there are, and data that could not be read.
+            let values = match failure.number {
+                1064 | 1149 => Values::All,
+                1062 | 1292 | 1366 | 1367 | 1411 | 1525 | 1586 => Values::For,
+                _ => Values::None,
+            };
+            sql::error::write(message, failure.text, b'\'', values);
             message.status(class_of(&failure));
             self.next_schema = None;
         } else if !failed {
@@ -313,15 +320,12 @@ impl MySqlParser {
     }
 
     /// Keeps the text of a statement that was prepared.
-    fn remember(&mut self, packet: &Packet<'_>, message: &MessageWriter<'_>) {
+    fn remember(&mut self, packet: &Packet<'_>, message: &mut MessageWriter<'_>) {
         let id = packet.payload.get(1..5).and_then(|id| id.first_chunk::<4>()).map(|id| u32::from_le_bytes(*id));
         let text = message.field_of_request(Key::Order, Field::Resource);
         if let (Some(id), Some(text)) = (id, text) {
-            if self.statements.len() >= STATEMENTS {
-                self.statements.pop_first();
-            }
-            let end = text.floor_char_boundary(STATEMENT_BYTES.min(text.len()));
-            self.statements.insert(id, text.get(..end).unwrap_or_default().into());
+            let dropped = self.statements.keep(id, text, &message.options().limits);
+            message.count_forgotten(dropped);
         }
     }
 }

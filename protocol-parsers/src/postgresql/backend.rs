@@ -2,6 +2,7 @@
 
 use super::parser::{Asked, Count, Encryption, Kind, PostgreSqlParser, more, whole};
 use super::wire::{Failure, HEADER, Message};
+use crate::sql::{self, error::Values};
 use crate::{Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Part, Status, Step};
 
 const ANSWER: Part = Part::Response(Key::Order);
@@ -334,7 +335,12 @@ fn succeed(message: &mut MessageWriter<'_>) {
 
 fn fail(failure: &Failure<'_>, message: &mut MessageWriter<'_>) {
     message.field(Field::StatusCode, failure.code);
-    message.field(Field::Exception, failure.text);
+    // Data that could not be read and words that make no statement are repeated.
+    let values = match failure.code {
+        [b'2', b'2', ..] | b"42601" => Values::All,
+        _ => Values::None,
+    };
+    sql::error::write(message, failure.text, b'"', values);
     message.status(status_of(failure.code));
 }
 

@@ -8,7 +8,7 @@
 //! | `resource` | SQL text on one line, without its literals (for an execute, the prepared text) |
 //! | `endpoint` | operations with their targets, such as `SELECT orders` |
 //! | `status_code` | `00000` or the SQLSTATE; for a request for encryption the letter of its answer |
-//! | `exception` | text of the error |
+//! | `exception` | text of the error, without values that it repeats |
 //! | matched by | order |
 //!
 //! A query lasts to its last CommandComplete (or EmptyQueryResponse, or the error), over several statements; a parse to its

@@ -201,7 +201,7 @@ impl PostgreSqlParser {
             b'B' => {
                 let mut body = Cursor(request.body);
                 if let (Some(portal), Some(statement)) = (body.zero_string(), body.zero_string()) {
-                    message.count_forgotten(self.statements.bind(portal, statement));
+                    message.count_forgotten(self.statements.bind(portal, statement, &message.options().limits));
                 } else {
                     self.statements.close_portal(&[]);
                 }
@@ -353,7 +353,7 @@ impl PostgreSqlParser {
         let (text, ended) = body.zero_string_or_rest();
         sql::write(message, text, Dialect::PostgreSql, !ended);
         let shown = message.written(Field::Resource).unwrap_or_default();
-        let (number, dropped) = self.statements.prepare(statement, shown, !ended);
+        let (number, dropped) = self.statements.prepare(statement, shown, !ended, &message.options().limits);
         message.count_forgotten(dropped);
         self.keep_trace(number, message);
         self.request(Kind::Parse, number, request, input.then, message);

@@ -4,14 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-/// Statements that are kept, and bytes of all their texts together.
-const STATEMENTS: usize = 256;
-const STATEMENT_BYTES: usize = 64 << 10;
-/// Portals that are kept, and bytes of all their texts together: a text may outlive its statement in them.
-const PORTALS: usize = 32;
-const PORTAL_BYTES: usize = 32 << 10;
-/// Bytes that are kept of one text.
-const TEXT: usize = 8 << 10;
+use crate::Limits;
+
 /// A name that is longer is not kept.
 const NAME: usize = 64;
 /// Numbers of statements have 24 bits.
@@ -67,16 +61,16 @@ impl Bound {
 
 impl Statements {
     /// A statement is prepared. Returns the number under which it can be forgotten, and how many others were dropped for it.
-    pub(super) fn prepare(&mut self, name: &[u8], sql: &str, cut: bool) -> (u32, u64) {
+    pub(super) fn prepare(&mut self, name: &[u8], sql: &str, cut: bool, limits: &Limits) -> (u32, u64) {
         self.last = self.last.wrapping_add(1);
         let number = self.last & NUMBERS;
         self.close_statement(name);
         if name.len() > NAME {
             return (number, 1);
         }
-        let kept = sql.get(..sql.floor_char_boundary(TEXT)).unwrap_or_default();
+        let kept = sql.get(..sql.floor_char_boundary(limits.statement_bytes / 8)).unwrap_or_default();
         let mut dropped = 0;
-        while self.prepared.len() >= STATEMENTS || self.bytes + kept.len() > STATEMENT_BYTES {
+        while self.prepared.len() >= limits.statements || self.bytes + kept.len() > limits.statement_bytes {
             let age = |statement: &Statement| self.last.wrapping_sub(statement.used);
             let oldest = self.prepared.iter().max_by_key(|(_, statement)| age(statement)).map(|(name, _)| name.clone());
             let Some(oldest) = oldest else { break };
@@ -99,7 +93,7 @@ impl Statements {
     }
 
     /// A portal is made of a statement. Returns how many others were dropped for it.
-    pub(super) fn bind(&mut self, portal: &[u8], statement: &[u8]) -> u64 {
+    pub(super) fn bind(&mut self, portal: &[u8], statement: &[u8], limits: &Limits) -> u64 {
         self.last = self.last.wrapping_add(1);
         let bound = match self.prepared.get_mut(statement) {
             Some(known) => {
@@ -119,8 +113,10 @@ impl Statements {
         }
         let mut dropped = 0;
         // Portals live as long as their transaction: which named one goes matters little; the unnamed one is the first and stays.
+        // A text may outlive its statement in them, so they have bytes of their own.
+        let bytes = limits.statement_bytes / 2;
         while self.portals.len() > 1
-            && (self.portals.len() > PORTALS || self.portals.values().map(Bound::bytes).sum::<usize>() > PORTAL_BYTES)
+            && (self.portals.len() > limits.portals || self.portals.values().map(Bound::bytes).sum::<usize>() > bytes)
         {
             self.portals.pop_last();
             dropped += 1;
@@ -171,11 +167,11 @@ mod tests {
     #[test]
     fn a_portal_keeps_its_text_when_the_statement_changes() {
         let mut statements = Statements::default();
-        statements.prepare(b"", "SELECT 1", false);
-        statements.bind(b"c", b"");
-        statements.prepare(b"", "SELECT 2", false);
-        statements.bind(b"", b"");
-        statements.bind(b"d", b"other");
+        statements.prepare(b"", "SELECT 1", false, &Limits::default());
+        statements.bind(b"c", b"", &Limits::default());
+        statements.prepare(b"", "SELECT 2", false, &Limits::default());
+        statements.bind(b"", b"", &Limits::default());
+        statements.bind(b"d", b"other", &Limits::default());
         assert_eq!(text(&statements, "c").as_deref(), Some("SELECT 1"));
         assert_eq!(text(&statements, "").as_deref(), Some("SELECT 2"));
         assert_eq!(text(&statements, "d").as_deref(), Some("unknown other"));
@@ -185,37 +181,40 @@ mod tests {
     #[test]
     fn what_is_used_outlives_a_flood_of_names() {
         let mut statements = Statements::default();
-        statements.prepare(b"kept", "SELECT 1", false);
+        statements.prepare(b"kept", "SELECT 1", false, &Limits::default());
         let mut dropped = 0;
         for number in 0..1_000 {
-            dropped += statements.prepare(format!("s{number}").as_bytes(), "SELECT 2", false).1;
-            dropped += statements.bind(format!("p{number}").as_bytes(), b"kept");
+            dropped += statements.prepare(format!("s{number}").as_bytes(), "SELECT 2", false, &Limits::default()).1;
+            dropped += statements.bind(format!("p{number}").as_bytes(), b"kept", &Limits::default());
         }
         assert_eq!(text(&statements, "p0").as_deref(), Some("SELECT 1"));
-        assert_eq!((statements.prepared.len(), statements.portals.len()), (STATEMENTS, PORTALS));
-        assert_eq!(dropped, (1_001 - STATEMENTS + 1_000 - PORTALS) as u64);
-        assert_eq!(statements.prepare(&[b'n'; 65], "SELECT 3", false).1, 1);
+        assert_eq!(
+            (statements.prepared.len(), statements.portals.len()),
+            (Limits::default().statements, Limits::default().portals)
+        );
+        assert_eq!(dropped, (1_001 - Limits::default().statements + 1_000 - Limits::default().portals) as u64);
+        assert_eq!(statements.prepare(&[b'n'; 65], "SELECT 3", false, &Limits::default()).1, 1);
     }
 
     #[test]
     fn long_texts_are_cut_and_make_room_for_each_other() {
         let mut statements = Statements::default();
         for number in 0..100 {
-            statements.prepare(format!("s{number}").as_bytes(), &"x".repeat(10_000), false);
-            statements.bind(format!("p{number}").as_bytes(), format!("s{number}").as_bytes());
+            statements.prepare(format!("s{number}").as_bytes(), &"x".repeat(10_000), false, &Limits::default());
+            statements.bind(format!("p{number}").as_bytes(), format!("s{number}").as_bytes(), &Limits::default());
         }
         assert!(statements.memory() < 100 << 10, "{}", statements.memory());
-        statements.bind(b"", b"s99");
+        statements.bind(b"", b"s99", &Limits::default());
         let Some(Bound::Known(text)) = statements.bound(b"") else { panic!("not bound") };
-        assert_eq!((text.sql.len(), text.cut), (TEXT, true));
+        assert_eq!((text.sql.len(), text.cut), (Limits::default().statement_bytes / 8, true));
     }
 
     #[test]
     fn a_statement_that_failed_is_forgotten() {
         let mut statements = Statements::default();
-        let (number, _) = statements.prepare(b"a", "SELECT 1", false);
+        let (number, _) = statements.prepare(b"a", "SELECT 1", false, &Limits::default());
         statements.forget(number);
-        statements.bind(b"", b"a");
+        statements.bind(b"", b"a", &Limits::default());
         assert_eq!(text(&statements, "").as_deref(), Some("unknown a"));
         assert_eq!(statements.bytes, 0);
     }

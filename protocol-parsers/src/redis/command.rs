@@ -107,6 +107,20 @@ pub(super) fn is_message(name: &[u8]) -> bool {
     matches!(name, b"message" | b"pmessage" | b"smessage")
 }
 
+/// Whether this is what a confirmation of a subscription begins with. Clients may write the command in small letters, too.
+pub(super) fn is_confirmation(name: &[u8]) -> bool {
+    matches!(name, b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" | b"ssubscribe" | b"sunsubscribe")
+}
+
+/// Whether a line is a command that another client sent, as MONITOR shows it: its time, database and client, and its words.
+pub(super) fn is_copy(line: &[u8]) -> bool {
+    let Some(point) = line.iter().position(|byte| !byte.is_ascii_digit()).filter(|point| *point > 0) else {
+        return false;
+    };
+    matches!(line.get(point..), Some([b'.', fraction @ .., b'"']) if fraction.iter().take(6).all(u8::is_ascii_digit)
+        && fraction.get(6..8) == Some(b" ["))
+}
+
 /// Whether this is a common command, in any case.
 pub(super) fn is_known(name: &[u8]) -> bool {
     find(name).is_some()

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `request_type`, `endpoint` | command, upper case |
 //! | `resource` | command with its arguments; values as `?` unless wanted |
-//! | `exception` | text of an error reply |
+//! | `exception` | text of an error reply, without arguments that it repeats |
 //! | matched by | order, pipelining included |
 //!
 //! Every command is a call, also inside MULTI. What the server sends unasked (messages of subscriptions, invalidations) is `one_way`, its
@@ -13,7 +13,11 @@
 //! SUBSCRIBE ends with the confirmation of its last channel.
 //!
 //! Recognised by an array of strings that names a command, by an inline command that only Redis knows or that is answered in RESP, and
-//! in a connection joined late by a reply that holds together. Not read: values, what follows PSYNC, the stream of MONITOR.
+//! in a connection joined late by a reply that holds together. Not read: values, what follows PSYNC, the stream of MONITOR, streamed
+//! strings and aggregates of RESP3 (which no server sends).
+//!
+//! After a loss while CLIENT REPLY is OFF or SKIP nobody knows whether replies are wanted again: until CLIENT REPLY or a reply tells, commands
+//! are `one_way` and say that they are incomplete. `REPLCONF ACK` is `one_way`.
 
 mod command;
 mod parser;
@@ -73,6 +77,13 @@ fn recognise_command(bytes: &[u8], answer: &[u8], greeted: bool, from_start: boo
     match bytes {
         [] => Verdict::No,
         [b'*', ..] => match wire::command_name(bytes) {
+            wire::Name::Is(name) if may_answer && command::is_confirmation(name) => {
+                match wire::is_confirmation(bytes) {
+                    Some(true) => Verdict::No,
+                    Some(false) => Verdict::Yes { client: Side::Client },
+                    None => Verdict::Unsure,
+                }
+            }
             // A list of strings: of a command that is not common, or of values. The other side knows.
             wire::Name::Is(name) if may_answer && !command::is_known(name) => match wire::command_name(answer) {
                 _ if command::is_message(name) => Verdict::No,

@@ -31,6 +31,8 @@ pub(super) struct RedisParser {
     within_reply: bool,
     subscribed: bool,
     replies: Replies,
+    /// Bytes of the client were lost while it wanted no replies: it may want some again.
+    replies_unsure: bool,
     /// The server copies what others ask it.
     monitor: bool,
     opaque: bool,
@@ -75,6 +77,9 @@ impl Parser for RedisParser {
         self.within_reply |= from == Side::Server && self.lane(from).left > 0;
         *self.lane(from) = Lane::default();
         self.confirmations = 0;
+        if from == Side::Client && self.replies != Replies::On {
+            self.replies_unsure = true;
+        }
     }
 
     fn resync(&mut self, from: Side, input: &[u8]) -> Resync {
@@ -234,7 +239,13 @@ impl RedisParser {
             self.replies = Replies::On;
             self.monitor = false;
         }
-        if self.replies == Replies::On && !reply(b"SKIP") {
+        self.replies_unsure &= self.replies != Replies::On;
+        if self.replies_unsure {
+            message.incomplete();
+        }
+        // A replica that tells how far it has come is never answered.
+        let tells = is(b"REPLCONF") && argument(0, b"ACK");
+        if self.replies == Replies::On && !reply(b"SKIP") && !tells {
             message.request(Key::Order);
         } else {
             message.one_way();
@@ -272,12 +283,19 @@ impl RedisParser {
                 Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
             };
         };
+        if self.replies_unsure && message.context_of_request(Key::Order).is_none() && !matches!(line, Line::Push(_)) {
+            // The reply to CLIENT REPLY ON, or to what followed it.
+            (self.replies, self.replies_unsure) = (Replies::On, false);
+        }
         match line {
             Line::Simple(text) => {
-                if self.monitor && text.first().is_some_and(u8::is_ascii_digit) {
+                let asked = message.context_of_request(Key::Order);
+                // Where nothing is waited for, what looks like a copy is one: MONITOR may have been sent unseen.
+                if (self.monitor || asked.is_none()) && command::is_copy(text) {
+                    self.monitor = true;
                     return Ok(Step::Skip { used: length as u64 });
                 }
-                let asked = message.context_of_request(Key::Order).unwrap_or(0);
+                let asked = asked.unwrap_or(0);
                 self.monitor |= asked == MONITOR;
                 self.opaque = asked == REPLICATION;
                 ok(message);
@@ -319,13 +337,14 @@ impl RedisParser {
         message: &mut MessageWriter<'_>,
     ) -> Result<Step, ParseError> {
         let push = matches!(line, Line::Push(_));
+        let waited_for = message.context_of_request(Key::Order).is_some();
         let mut scan = Scan::START;
         let progress = scan.advance(input.bytes)?;
         let count = match line {
             Line::Many(count) | Line::Push(count) => count,
             _ => 0,
         };
-        if push || self.subscribed && matches!(count, 3..=4) {
+        if push || (self.subscribed || !waited_for) && matches!(count, 3..=4) {
             let mut strings = wire::strings(input.bytes);
             let kind = strings.next();
             let channel = strings.next();
@@ -343,10 +362,16 @@ impl RedisParser {
                 }
             }
             match known {
+                // To a subscription that was not seen.
+                Kind::Confirmation if !self.subscribed && !push => self.subscribed = true,
                 Kind::Confirmation => return Ok(self.confirmation(scan, progress, message)),
+                Kind::Message => self.subscribed = true,
+                Kind::None => {}
+            }
+            match known {
                 Kind::Message => return Ok(self.pushed(scan, progress, kind, channel, message)),
                 Kind::None if push => return Ok(self.pushed(scan, progress, kind, None, message)),
-                Kind::None => {}
+                _ => {}
             }
         }
         ok(message);
@@ -426,9 +451,7 @@ enum Kind {
 /// What the first string of an unasked array says it is.
 fn kind_of(first: &[u8]) -> Kind {
     match first {
-        b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" | b"ssubscribe" | b"sunsubscribe" => {
-            Kind::Confirmation
-        }
+        name if command::is_confirmation(name) => Kind::Confirmation,
         name if command::is_message(name) => Kind::Message,
         _ => Kind::None,
     }
@@ -439,9 +462,27 @@ fn ok(message: &mut MessageWriter<'_>) {
     message.status(Status::Ok);
 }
 
+/// A command that the server does not know has no key, and the server repeats its arguments: says where they begin.
+#[cold]
+fn hide_arguments(text: &[u8], message: &mut MessageWriter<'_>) -> Option<usize> {
+    let command = message.field_of_request(Key::Order, Field::Resource).unwrap_or_default();
+    if let Some((name, _)) = command.split_once(' ') {
+        let hidden = alloc::format!("{name} ?");
+        message.replace(Field::Resource, hidden.as_bytes());
+    }
+    let begin = b"with args beginning with: ";
+    memmem::find(text, begin).map(|at| at + begin.len()).filter(|at| *at < text.len())
+}
+
 fn failed(message: &mut MessageWriter<'_>, text: &[u8]) {
     message.response(Key::Order);
-    message.field(Field::Exception, text);
+    let redact = message.options().redact;
+    let repeated =
+        if redact && text.starts_with(b"ERR unknown command") { hide_arguments(text, message) } else { None };
+    message.field_with(Field::Exception, |field| {
+        crate::fields::push_escaped(field, text.get(..repeated.unwrap_or(text.len())).unwrap_or(text), usize::MAX);
+        field.push_str(if repeated.is_some() { "?" } else { "" });
+    });
     let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
     message.status(match code {
         // Ask another node: not an error of either side.

@@ -208,6 +208,20 @@ pub fn command_name(bytes: &[u8]) -> Name<'_> {
     }
 }
 
+/// Whether an array is how subscriptions are confirmed: two strings and a number, which is no command. `None` when more bytes will tell.
+#[must_use]
+pub fn is_confirmation(bytes: &[u8]) -> Option<bool> {
+    let Ok(Some((Line::Many(3), mut position))) = Line::parse(bytes) else { return Some(false) };
+    for _ in 0..2 {
+        match Line::parse(bytes.get(position..)?) {
+            Ok(Some((Line::Bulk(size), length))) => position += length + usize::try_from(size).ok()? + 2,
+            Ok(None) => return None,
+            _ => return Some(false),
+        }
+    }
+    bytes.get(position).map(|kind| *kind == b':')
+}
+
 /// A type and digits so far.
 fn is_number_line(bytes: &[u8]) -> bool {
     let digits = bytes.get(1..).unwrap_or_default();

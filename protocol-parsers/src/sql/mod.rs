@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod compared;
+pub(crate) mod error;
 mod lexer;
 mod sanitize;
 mod summary;

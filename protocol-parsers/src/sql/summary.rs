@@ -1,4 +1,6 @@
-//! What a statement does, to what: `SELECT songs`, `INSERT orders SELECT carts`.
+//! What a statement does, to what: `SELECT songs`, `INSERT orders SELECT carts`. Of several statements in one text, one behind the other:
+//! `BEGIN SELECT songs COMMIT`. One that does the same as the one before it is left out, so that rows of statements of any length are one
+//! summary.
 
 use alloc::string::String;
 
@@ -32,12 +34,28 @@ pub(super) struct Summary<'s, 't> {
     first: bool,
     /// A definition names what it defines; what stands in its body is another statement's business.
     definition: bool,
+    /// The body has begun: semicolons in it end no statement of the text.
+    body: bool,
+    /// Where in the text the summary of the statement begins, and that of the one before.
+    statement: usize,
+    before: usize,
 }
 
 impl<'s, 't> Summary<'s, 't> {
     pub(super) fn new(valid: Option<&'s str>, text: &'t mut String) -> Self {
         let start = text.len();
-        Self { valid, text, start, expect: Expect::Nothing, name_goes_on: false, first: true, definition: false }
+        Self {
+            valid,
+            text,
+            start,
+            expect: Expect::Nothing,
+            name_goes_on: false,
+            first: true,
+            definition: false,
+            body: false,
+            statement: start,
+            before: start,
+        }
     }
 
     /// Whether nothing more has room.
@@ -70,6 +88,7 @@ impl<'s, 't> Summary<'s, 't> {
                 self.name_goes_on = false;
                 self.expect = Expect::Target;
             }
+            Token::Symbol(b';') if !self.body => return self.end_statement(),
             Token::Symbol(b'(' | b')') => {
                 self.name_goes_on = false;
                 self.expect = Expect::Nothing;
@@ -79,8 +98,21 @@ impl<'s, 't> Summary<'s, 't> {
         self.first = false;
     }
 
+    fn end_statement(&mut self) {
+        let own = self.text.get(self.statement..).unwrap_or_default().trim_start();
+        let before = self.text.get(self.before..self.statement).unwrap_or_default().trim_start();
+        if own.is_empty() || own == before {
+            self.text.truncate(self.statement);
+        } else {
+            (self.before, self.statement) = (self.statement, self.text.len());
+        }
+        (self.first, self.definition) = (true, false);
+        (self.expect, self.name_goes_on) = (Expect::Nothing, false);
+    }
+
     fn word(&mut self, word: &'s [u8]) {
         self.name_goes_on = false;
+        self.body |= self.definition && word.eq_ignore_ascii_case(b"BEGIN");
         match operation(word) {
             Some(Word::Operation(next)) if !self.definition || self.first => {
                 self.operation(word);
@@ -90,6 +122,8 @@ impl<'s, 't> Summary<'s, 't> {
             Some(Word::Preposition) if !self.definition => self.expect = Expect::Target,
             Some(Word::Filler) => {}
             None if self.expect == Expect::Target && word.eq_ignore_ascii_case(b"TABLE") => {}
+            // Statements may begin with these, too.
+            Some(Word::End) if self.first => self.operation(word),
             Some(Word::End) => self.expect = Expect::Nothing,
             _ if self.expect == Expect::Kind => {
                 self.operation(word);
@@ -127,10 +161,15 @@ impl<'s, 't> Summary<'s, 't> {
         Text::within(self.valid, word).push_to(self.text, LONGEST);
     }
 
-    /// The statement ends.
-    pub(super) fn finish(self) {
-        let end = self.text.floor_char_boundary((self.start + LONGEST).min(self.text.len()));
-        self.text.truncate(end);
+    /// The text ends. Too long a summary ends with a whole word, if there is one.
+    pub(super) fn finish(mut self) {
+        self.end_statement();
+        if self.text.len() - self.start > LONGEST {
+            let end = self.text.floor_char_boundary(self.start + LONGEST);
+            let word =
+                self.text.get(self.start..=end).and_then(|text| text.rfind(' ')).map_or(end, |at| self.start + at);
+            self.text.truncate(word);
+        }
     }
 }
 
@@ -231,8 +270,28 @@ mod tests {
             ("use shop", "USE shop"),
             ("COPY t (a, b) FROM STDIN WITH (FORMAT csv)", "COPY t"),
             ("", ""),
+            ("BEGIN; SELECT 1; COMMIT", "BEGIN SELECT COMMIT"),
+            ("begin;; SELECT * FROM a, b; update c set d = 1;", "BEGIN SELECT a b UPDATE c"),
+            ("CREATE TABLE t (a INT); INSERT INTO t VALUES (1); DROP TABLE t", "CREATE TABLE t INSERT t DROP TABLE t"),
+            ("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)", "INSERT t"),
+            ("SELECT 1 FROM a; SELECT 1 FROM b; SELECT 1 FROM b; SELECT 2 FROM a", "SELECT a SELECT b SELECT a"),
+            ("CREATE PROCEDURE two() BEGIN SELECT 1; SELECT 2 FROM t; END", "CREATE PROCEDURE two"),
+            ("SET a = 1; SET b = 2; SELECT ';' FROM `x;y`", "SET SELECT x;y"),
+            (";", ""),
         ] {
             assert_eq!(summary(sql), text, "{sql}");
         }
+    }
+
+    #[test]
+    fn a_long_summary_ends_with_a_whole_word() {
+        let names: std::vec::Vec<String> = (0..100).map(|number| std::format!("table_{number}")).collect();
+        let text = summary(&std::format!("SELECT * FROM {}", names.join(", ")));
+        assert!((245..=LONGEST).contains(&text.len()) && text.ends_with("table_27"), "{text}");
+        // With nothing else to cut at, within the name.
+        assert_eq!(summary(&"x".repeat(1_000)), "X".repeat(LONGEST));
+        // Rows of statements of any length are one summary, also where they are long.
+        let row = std::format!("INSERT INTO {} VALUES (1);", names.join("_")).repeat(10);
+        assert!(summary(&row).starts_with("INSERT"));
     }
 }

@@ -1,4 +1,4 @@
-use protocol_parsers::{Opening, Options, Side};
+use protocol_parsers::{Opening, Options, Side, TraceFormat, TraceHeader};
 
 use crate::talk::Talk;
 
@@ -179,6 +179,49 @@ fn arguments_of_every_kind_are_passed() {
         seen += 1;
     }
     assert_eq!(seen, 40);
+}
+
+#[test]
+fn bodies_that_kryo_wrote() {
+    let bodies = include_str!("../../testdata/dubbo/kryo.txt");
+    let body = |name: &str| -> Vec<u8> {
+        let hex = bodies.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    };
+    let mut options = Options::default();
+    options.trace_headers.push(TraceHeader { name: "X-Shop-Trace".to_owned(), format: TraceFormat::RequestId });
+    for name in ["simple", "none", "object", "bytes", "unicode"] {
+        let calls = Talk::tcp().client(frame(TWO_WAY | KRYO, 0, 1, body(name))).calls_with(options.clone(), usize::MAX);
+        assert!(calls[0].contains(NAMES) && calls[0].contains(IDS), "{name}: {calls:?}");
+        assert!(calls[0].contains("rpc.dubbo.remote_application=Text(\"shop\")"), "{name}: {calls:?}");
+        assert!(!calls[0].contains("secret"), "{name}: {calls:?}");
+        // Names of one's own are read where every argument is of a known class.
+        let known = !matches!(name, "object" | "bytes");
+        assert_eq!(calls[0].contains("x_request_id=\"T-1\""), known, "{name}: {calls:?}");
+    }
+    for (name, status, outcome, exception) in [
+        ("value", OK, "request_response ok", ""),
+        ("error", 60, "request_response server_error", " exception=\"no such service\""),
+        ("thrown-java", OK, "request_response server_error", " exception=\"Gen$SoldOut: no more\""),
+        ("thrown-fields", OK, "request_response server_error", " exception=\"Gen$Gone: no more\""),
+    ] {
+        let request = frame(TWO_WAY | KRYO, 0, 1, body("none"));
+        let calls = Talk::tcp().client(request).server(frame(KRYO, status, 1, body(name))).calls();
+        assert!(calls[0].contains(outcome) && calls[0].contains(exception), "{name}: {calls:?}");
+        assert_eq!(calls[0].contains("exception="), !exception.is_empty(), "{name}: {calls:?}");
+    }
+}
+
+#[test]
+fn what_a_method_throws_in_jsonb_is_told() {
+    let block = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+    let thrown = b"\x92\x59com.test.SoldOut\0\xa6\x7f\x56detailMessage\x01\x50no more\xa5";
+    let answer = frame(JSONB, OK, 1, [block(b"\x03"), block(thrown), block(b"\xa6\xa5")].concat());
+    let calls = Talk::tcp().client(frame(TWO_WAY | JSONB, 0, 1, b"")).server(answer).calls();
+    assert!(
+        calls[0].contains("server_error") && calls[0].contains("exception=\"com.test.SoldOut: no more\""),
+        "{calls:?}"
+    );
 }
 
 #[test]

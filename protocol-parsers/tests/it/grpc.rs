@@ -107,8 +107,8 @@ fn a_stream_that_the_client_cancels() {
         .server(data(0, 1, message("c")))
         .client(reset(1, 8))
         .expect(&[&format!(
-            "grpc request_response client_error at 3000 for 1000 bytes {}/{} {WHAT} request_id=\"1\" exception=\"RST_STREAM CANCEL\" \
-             message_count_request=Number(1) message_count_response=Number(2) duration_total_ns=Number(2000)",
+            "grpc request_response client_error at 3000 for 1000 bytes {}/{} {WHAT} request_id=\"1\" status_code=\"1\" \
+             exception=\"RST_STREAM CANCEL\" message_count_request=Number(1) message_count_response=Number(2) duration_total_ns=Number(2000)",
             call_with(1, &[]).len() + 15,
             head(1).len() + 30,
         )]);

@@ -147,6 +147,112 @@ fn a_lost_request_leaves_its_answer_alone() {
 }
 
 #[test]
+fn messages_whose_end_receivers_may_disagree_about() {
+    let next = get("/next");
+    let post = |headers: &str, body: &str| format!("POST /p HTTP/1.1\r\nHost: h\r\n{headers}\r\n\r\n{body}");
+    let ends = |headers: &str, body: &str, conflict: bool| {
+        let request = post(headers, body);
+        let talk = Talk::tcp().client(format!("{request}{next}")).server([ok(""), ok("")].concat());
+        for most in [1, 7, usize::MAX] {
+            let calls = talk.calls_with(Options::default(), most);
+            assert_eq!(calls.len(), 2, "{headers:?}: {calls:#?}");
+            assert!(calls[0].contains(&format!(" bytes {}/", request.len())), "{headers:?}: {calls:#?}");
+            assert_eq!(calls[0].contains("http.framing_conflict=Flag(true)"), conflict, "{headers:?}: {calls:#?}");
+            assert_eq!(calls[1], answered("/next", 1, 2, 38), "{headers:?}");
+        }
+    };
+    let chunks = "3\r\nabc\r\n0\r\n\r\n";
+    ends("Content-Length: 3", "abc", false);
+    ends("Content-Length: 3, 3", "abc", false);
+    ends("Content-Length: 3\r\nContent-Length: 3", "abc", false);
+    ends("Transfer-Encoding: chunked", chunks, false);
+    ends("Transfer-Encoding: gzip, chunked", chunks, false);
+    ends("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", chunks, false);
+    ends("Transfer-Encoding: chunked", "3;name=\"v\";x\r\nabc\r\n0;last\r\nA: b\r\n\r\n", false);
+    ends("Content-Length: 3\r\nTransfer-Encoding: chunked", chunks, true);
+    ends("Transfer-Encoding: chunked\r\nContent-Length: 30", chunks, true);
+    ends("Content-Length: 3\r\nContent-Length: 30", "abc", true);
+    ends("Content-Length: 3, 30", "abc", true);
+    ends("Content-Length: +3", "", true);
+    ends("Content-Length: 0x3", "", true);
+    ends("Transfer-Encoding: identity\r\nContent-Length: 3", "", true);
+}
+
+#[test]
+fn trace_ids_in_a_trailer_section() {
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\
+                   Digest: y\r\nTraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
+    let expected = format!(
+        "http1 request_response ok at 1000 for 1000 bytes {}/38 request_type=\"POST\" domain=\"h\" resource=\"/\" endpoint=\"/\" \
+         status_code=\"200\" trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\" span_id=\"00f067aa0ba902b7\"",
+        request.len()
+    );
+    Talk::tcp().client(request).server(ok("")).expect(&[&expected]);
+}
+
+#[test]
+fn several_interim_answers() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let answers = format!("HTTP/1.1 102 Processing\r\n\r\n{interim}{interim}{}", ok("x"));
+    Talk::tcp()
+        .client([get("/a"), get("/b")].concat())
+        .server(format!("{answers}{interim}{}", ok("")))
+        .expect(&[&answered("/a", 1, 2, ok("x").len()), &answered("/b", 1, 2, ok("").len())]);
+}
+
+#[test]
+fn a_body_where_none_may_be_costs_no_other_call() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
+        let plain = answered("/a", 1, 2, head.len()).replace("\"200\"", &format!("{:?}", &status[..3]));
+        // As it should be, and from a server that sends one all the same.
+        Talk::tcp()
+            .client(get("/a"))
+            .server(&head)
+            .client(get("/b"))
+            .server(ok(""))
+            .expect(&[&plain, &answered("/b", 3, 4, 38)]);
+        let talk = Talk::tcp().client(get("/a")).server(format!("{head}hello")).client(get("/b")).server(ok(""));
+        for most in [1, 7, usize::MAX] {
+            let calls = talk.calls_with(Options::default(), most);
+            assert_eq!(calls, [plain.clone(), answered("/b", 3, 4, 38)], "{most}");
+        }
+    }
+}
+
+#[test]
+fn requests_before_and_behind_one_that_changes_the_protocol() {
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    let changed = format!(
+        "http1 request_response ok at 1000 for 1000 bytes {}/{} request_type=\"GET\" domain=\"h\" resource=\"/ws\" endpoint=\"/ws\" \
+         status_code=\"101\"",
+        upgrade.len(),
+        switched.len()
+    );
+    // What was sent behind the request is the other protocol's, though it was read as a request before the answer came.
+    Talk::tcp()
+        .client(format!("{}{upgrade}{}", get("/a"), get("/b")))
+        .server([ok("").as_bytes(), switched.as_bytes(), b"\x81\x05hello"].concat())
+        .client(b"\x81\x85\0\0\0\0hello")
+        .server(ok(""))
+        .expect(&[
+            &answered("/a", 1, 2, 38),
+            &changed,
+            "http1 request_only unknown at 1000 bytes 28/0 request_type=\"GET\" domain=\"h\" resource=\"/b\" endpoint=\"/b\"",
+        ]);
+    // A server that does not change goes on as it was.
+    let stays = answered("/ws", 1, 2, 38)
+        .replace(&format!("bytes {}/", get("/ws").len()), &format!("bytes {}/", upgrade.len()));
+    Talk::tcp()
+        .client(upgrade)
+        .server(ok(""))
+        .client(get("/b"))
+        .server(ok(""))
+        .expect(&[&stays, &answered("/b", 3, 4, 38)]);
+}
+
+#[test]
 fn after_an_upgrade_nothing_is_read() {
     Talk::tcp()
         .client("GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n")

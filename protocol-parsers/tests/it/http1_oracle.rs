@@ -104,8 +104,10 @@ fn comparable(head: &Head, bytes: &[u8]) -> bool {
     let lower = bytes.to_ascii_lowercase();
     let framed = ["content-length", "transfer-encoding", "upgrade"];
     let framed = framed.iter().any(|name| lower.windows(name.len()).any(|window| window == name.as_bytes()));
+    // Credentials are no part of a host.
+    let user = head.host.as_ref().is_some_and(|host| host.contains('@'));
     // What is not UTF-8 is written differently.
-    plain && known && !framed && std::str::from_utf8(bytes).is_ok()
+    plain && known && !user && !framed && std::str::from_utf8(bytes).is_ok()
 }
 
 proptest! {

@@ -196,6 +196,39 @@ fn topics_known_by_their_ids() {
     assert!(calls[2].contains("messaging.kafka.topic_id_unknown=Flag(true)"), "{calls:?}");
 }
 
+#[test]
+fn topics_known_by_their_ids_from_another_connection() {
+    let metadata = request(3, 12, 1, b"\0", b"\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07orders\0\x01\0\0");
+    let topic = |name: &str| cat(&[b"\0\0\x07", name.as_bytes(), &ID, b"\0\x01\x80\0\0\0\0"]);
+    let named = |name: &str| response(1, &cat(&[b"\0\0\0\0\0\x01\0\0\0\0\x01\x02", &topic(name), b"\0"]));
+    let partition = cat(&[&[0; 4], &[0xff; 4], &42_i64.to_be_bytes(), &[0xff; 12], b"\0\0\x10\0\0"]);
+    let fetch =
+        request(1, 13, 2, b"\0", &cat(&[&[0xff; 4], &[0; 21], b"\x02", &ID, b"\x02", &partition, b"\0\x01\x01\0"]));
+    let mut dissector = Dissector::new(Options::default());
+    let mut topics = |pieces: &[(Side, &[u8])]| {
+        let mut connection = Connection::new(Opening::TCP);
+        let mut sent = [0; 2];
+        for (side, bytes) in pieces {
+            let offset = sent[*side as usize];
+            sent[*side as usize] += bytes.len() as u64;
+            let chunk = StreamChunk { side: *side, time: Timestamp::ZERO, offset, bytes, missing: 0 };
+            dissector.push(&mut connection, chunk);
+        }
+        dissector.close(&mut connection);
+        let mut last = String::new();
+        while let Some(call) = dissector.poll() {
+            last = call.resource().unwrap_or_default().to_owned();
+        }
+        last
+    };
+    assert_eq!(topics(&[(Side::Client, &fetch)]), "MDEyMzQ1Njc4OWFiY2RlZg");
+    assert_eq!(topics(&[(Side::Client, &metadata), (Side::Server, &named("orders"))]), "orders");
+    assert_eq!(topics(&[(Side::Client, &fetch)]), "orders");
+    // What a connection says itself goes before what others said.
+    let own = named("others");
+    assert_eq!(topics(&[(Side::Client, &metadata), (Side::Server, &own), (Side::Client, &fetch)]), "others");
+}
+
 /// Fetch version 11 of no topics: those of the session.
 fn fetch(id: i32) -> Vec<u8> {
     request(1, 11, id, b"", &cat(&[&[0xff; 4], &[0; 21], &array(&[]), &array(&[]), &text("")]))

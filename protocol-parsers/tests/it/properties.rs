@@ -237,7 +237,7 @@ fn no_beginning_of_a_conversation_panics_or_invents_a_call() {
 }
 
 /// Whether all that a call says is also said by another report of it.
-fn says_no_more(call: &Seen, original: &Seen) -> bool {
+pub(crate) fn says_no_more(call: &Seen, original: &Seen) -> bool {
     // Where a text was not seen, the endpoint is that of the command alone.
     let named = call.fields.iter().any(|(field, _)| *field == Field::Resource);
     let said = |(field, text): &(Field, String)| {
@@ -247,7 +247,7 @@ fn says_no_more(call: &Seen, original: &Seen) -> bool {
 }
 
 /// Whether two reports are of the same call: their requests begin at the same byte, or else their responses.
-fn same_call(one: &Seen, other: &Seen) -> bool {
+pub(crate) fn same_call(one: &Seen, other: &Seen) -> bool {
     let ((one, request, response), (other, other_request, other_response)) = (one.place, other.place);
     one == other
         && match (request, other_request) {
@@ -267,16 +267,20 @@ fn a_gap_at_every_chunk_is_recovered_from_by_the_next_message_or_said() {
     for conversation in streams() {
         let calls = whole(&conversation);
         for lost in 0..conversation.pieces.len() {
+            let gone = &conversation.pieces[lost];
             let mut run = Run::new(conversation.opening);
             for (number, piece) in conversation.pieces.iter().enumerate().filter(|(number, _)| *number != lost) {
                 run.push(piece, number);
             }
+            // Where nothing of that side follows, its acknowledgements tell what is missing.
+            run.push_part(gone, gone.bytes.len(), b"", conversation.pieces.len());
             let (left, stats) = run.finish();
             let situation = format!("{} without piece {lost}", conversation.name);
             // Whatever is reported as a call of which all was seen is what it was.
             for call in left.iter().filter(|call| !says_what_is_missing(call)) {
                 match calls.iter().find(|original| same_call(original, call)) {
-                    Some(original) if says_no_more(call, original) => {}
+                    // A request without the answer that it had says so.
+                    Some(original) if says_no_more(call, original) && call.kind == original.kind => {}
                     None if LOOK_ALIKES.contains(&(conversation.name.as_str(), lost)) => {}
                     original => wrong.push(format!(
                         "{situation} invents {}\n    not {:?}",
@@ -286,7 +290,6 @@ fn a_gap_at_every_chunk_is_recovered_from_by_the_next_message_or_said() {
                 }
             }
             // A call that was over before the loss, or begins behind the next piece of that side, is there.
-            let gone = &conversation.pieces[lost];
             let next = conversation.pieces[lost + 1..].iter().position(|piece| piece.side == gone.side);
             let next = next.map_or(Timestamp::MAX, |next| Conversation::time(lost + 1 + next));
             for original in calls.iter().filter(|call| call.reported < lost || call.start > next) {
@@ -307,7 +310,7 @@ fn a_gap_at_every_chunk_is_recovered_from_by_the_next_message_or_said() {
 }
 
 /// Whether a report tells that it is not of all there was: incomplete, without its request, or with an id in place of a name.
-fn says_what_is_missing(call: &Seen) -> bool {
+pub(crate) fn says_what_is_missing(call: &Seen) -> bool {
     !call.complete || call.kind == CallKind::ResponseOnly || call.line.contains("_unknown=Flag(true)")
 }
 
@@ -332,6 +335,35 @@ pub(crate) fn met(conversation: &Conversation, first: usize, opening: Opening) -
         run.push(piece, number);
     }
     run.finish().0
+}
+
+/// The calls of what is shown of it, by piece and side, in parts of at most `most` bytes.
+pub(crate) fn meet(
+    conversation: &Conversation,
+    opening: Opening,
+    most: usize,
+    shown: impl Fn(usize, Side) -> bool,
+) -> Vec<Seen> {
+    let mut run = Run::new(opening);
+    for (number, piece) in conversation.pieces.iter().enumerate().filter(|(number, piece)| shown(*number, piece.side)) {
+        let mut from = 0;
+        for part in piece.bytes.chunks(most) {
+            run.push_part(piece, from, part, number);
+            from += part.len();
+        }
+    }
+    run.finish().0
+}
+
+impl Seen {
+    /// The call as whoever takes the sides the other way round sees it.
+    pub(crate) fn turned(&self) -> Self {
+        Self { place: (self.place.0.other(), self.place.1, self.place.2), ..self.clone() }
+    }
+
+    pub(crate) fn ended(&self) -> Timestamp {
+        self.start + self.duration.unwrap_or_default()
+    }
 }
 
 #[test]
@@ -373,7 +405,7 @@ fn no_protocol_is_taken_for_another_wherever_a_conversation_is_joined() {
 }
 
 /// Protocols with those that carry them: of an answer alone that is like any other of the carrier, nobody can tell more.
-const CARRIERS: [(&str, &str); 3] = [("grpc", "http2"), ("triple", "http2"), ("triple", "grpc")];
+pub(crate) const CARRIERS: [(&str, &str); 3] = [("grpc", "http2"), ("triple", "http2"), ("triple", "grpc")];
 
 fn table(matrix: &Matrix) -> String {
     let protocols = || Protocol::ALL.iter().map(|protocol| protocol.name());

@@ -109,6 +109,65 @@ fn commands_that_will_not_be_answered() {
 }
 
 #[test]
+fn a_loss_while_no_replies_are_wanted() {
+    let talk = Talk::tcp()
+        .client("CLIENT REPLY OFF\r\nPING\r\n")
+        .known_gap(Side::Client, 17)
+        .client(command(&["GET", "a"]))
+        .server("+OK\r\n$1\r\nx\r\n")
+        .client(command(&["GET", "b"]))
+        .server("$1\r\ny\r\n");
+    talk.expect(&[
+        "redis one_way ok at 1000 bytes 18/0 request_type=\"CLIENT\" resource=\"CLIENT REPLY ?\" endpoint=\"CLIENT\"",
+        "redis one_way ok at 1000 bytes 6/0 request_type=\"PING\" resource=\"PING\" endpoint=\"PING\"",
+        // Nobody can tell that CLIENT REPLY ON was what is missing before its reply is seen.
+        "redis one_way ok at 3000 bytes 20/0 request_type=\"GET\" resource=\"GET a\" endpoint=\"GET\" incomplete",
+        "redis response_only ok at 4000 bytes 0/5",
+        "redis response_only ok at 4000 bytes 0/7",
+        "redis request_response ok at 5000 for 1000 bytes 20/7 request_type=\"GET\" resource=\"GET b\" endpoint=\"GET\"",
+    ]);
+}
+
+#[test]
+fn what_monitor_copies_is_no_reply_whether_it_was_asked_for_or_not() {
+    let copy = "+1339518083.107412 [0 127.0.0.1:60866] \"get\" \"a\"\r\n";
+    let get = |at: u32| {
+        format!(
+            "redis request_response ok at {at} for 1000 bytes 20/7 request_type=\"GET\" resource=\"GET a\" endpoint=\"GET\""
+        )
+    };
+    let asked = Talk::tcp().client("MONITOR\r\n").server(format!("+OK\r\n{copy}")).server(copy);
+    asked.client(command(&["RESET"])).server("+RESET\r\n").client(command(&["GET", "a"])).server("$1\r\nx\r\n").expect(&[
+        "redis request_response ok at 1000 for 1000 bytes 9/5 request_type=\"MONITOR\" resource=\"MONITOR\" endpoint=\"MONITOR\"",
+        "redis request_response ok at 4000 for 1000 bytes 15/8 request_type=\"RESET\" resource=\"RESET\" endpoint=\"RESET\"",
+        &get(6000),
+    ]);
+    let joined = Talk::new(Opening::TCP_JOINED).server(copy).client(command(&["GET", "a"])).server("$1\r\nx\r\n");
+    joined.server(copy).expect(&[&get(2000)]);
+}
+
+#[test]
+fn joined_late_within_a_subscription() {
+    let confirmation = "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n";
+    let message = "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$5\r\nhello\r\n";
+    Talk::new(Opening::TCP_JOINED).client(confirmation).client(message).expect(&[
+        "redis response_only ok at 1000 bytes 0/30 turned",
+        "redis one_way ok at 2000 bytes 35/0 request_type=\"MESSAGE\" resource=\"a\" endpoint=\"MESSAGE\" initiator=Text(\"server\") turned",
+    ]);
+    let small = "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n$1\r\nb\r\n";
+    let calls = Talk::new(Opening::TCP_JOINED).client(small).calls();
+    assert!(calls[0].starts_with("redis request_only"), "{calls:?}");
+}
+
+#[test]
+fn inline_commands_with_quotes_and_empty_lines_between() {
+    Talk::tcp().client("set k \"a b\"\r\n\r\n\n  get k\n").server("+OK\r\n$3\r\na b\r\n").expect(&[
+        "redis request_response ok at 1000 for 1000 bytes 13/5 request_type=\"SET\" resource=\"set k ? ?\" endpoint=\"SET\"",
+        "redis request_response ok at 1000 for 1000 bytes 8/9 request_type=\"GET\" resource=\"get k\" endpoint=\"GET\"",
+    ]);
+}
+
+#[test]
 fn a_long_value_is_passed_over() {
     let value = "v".repeat(300_000);
     let set = command(&["SET", "k", &value]);

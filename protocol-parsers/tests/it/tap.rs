@@ -74,3 +74,57 @@ fn streams_of_http2_are_told_apart_by_their_ids() {
         assert!(shown.ends_with(b"abc"), "{most}: {}", shown.escape_ascii());
     }
 }
+
+#[test]
+fn attachments_of_dubbo_come_once() {
+    let texts = ["2.0.2", "a.B", "1.0", "c", "I"].map(|text| [&[text.len() as u8], text.as_bytes()].concat()).concat();
+    let body = [&texts[..], b"\x91H\x06tenant\x04blue\x04path\x03a.BZ"].concat();
+    let frame = |flags: u8| {
+        [&[0xda, 0xbb, flags, 0, 0, 0, 0, 0, 0, 0, 0, 7][..], &(body.len() as u32).to_be_bytes(), &body].concat()
+    };
+    for most in [1, 7, usize::MAX] {
+        let (headers, shown) = notes(&[(Side::Client, [frame(0xc2), frame(0x82)].concat())], most);
+        assert_eq!(
+            headers,
+            [
+                "Request(Id(7)) tenant: blue",
+                "Request(Id(7)) path: a.B",
+                "Request(Order) tenant: blue",
+                "Request(Order) path: a.B"
+            ],
+            "{most}"
+        );
+        assert!(shown.is_empty());
+    }
+}
+
+#[test]
+fn headers_of_kafka_records_come_once_whether_the_message_is_short_or_long() {
+    let record = |value: usize| {
+        // Lengths in two bytes: seven bits and the rest.
+        let two = |length: usize| [(length << 1) as u8 | 0x80, (length >> 6) as u8];
+        let content =
+            [b"\0\0\0\x01", &two(value)[..], &vec![b'v'; value], b"\x04\x0ctenant\x08blue\x04id\x01"].concat();
+        [&two(content.len())[..], &content].concat()
+    };
+    for (size, acks) in [(100, 1_u16), (100, 0), (8_000, 1)] {
+        let records = [record(size), record(size)].concat();
+        let counted = [&[0; 4][..], &[2], &[0; 40], &[0, 0, 0, 2], &records].concat();
+        let batch = [&[0; 8][..], &(counted.len() as u32).to_be_bytes(), &counted].concat();
+        let request = [
+            &b"\0\0\0\x03\0\0\0\x05\0\x04shop\xff\xff"[..],
+            &acks.to_be_bytes(),
+            b"\0\0\x05\xdc\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\0",
+            &(batch.len() as u32).to_be_bytes(),
+            &batch,
+        ]
+        .concat();
+        let request = [&(request.len() as u32).to_be_bytes()[..], &request].concat();
+        let part = if acks == 0 { "Request(Order)" } else { "Request(Id(5))" };
+        for most in [1, 7, 1460, usize::MAX] {
+            let (headers, _) = notes(&[(Side::Client, request.clone())], most);
+            let one = [format!("{part} tenant: blue"), format!("{part} id: ")];
+            assert_eq!(headers, [one.clone(), one].concat(), "{size} bytes in parts of {most}");
+        }
+    }
+}
