@@ -266,7 +266,9 @@ impl Dissector {
                     let first = piece.offset + used as u64 == 0;
                     let refuted = connection.opening.from_start && !connection.confirmed && first;
                     let given_up = connection.errors >= ERRORS_IN_A_ROW;
-                    if refuted {
+                    let stands =
+                        matches!(&connection.state, State::Reading { parser, .. } if parser.stands_against(input));
+                    if refuted && !stands {
                         self.withdraw(connection);
                     }
                     if refuted || given_up {
