@@ -90,6 +90,14 @@ impl MessageWriter<'_> {
         })
     }
 
+    /// The key of the oldest unanswered request of the reading side for which `test` holds.
+    pub(crate) fn find_waiting(&self, mut test: impl FnMut(u64) -> bool) -> Option<Key> {
+        self.open.find_unanswered(self.from, |key| match key {
+            Key::Id(id) => test(id),
+            Key::Order => false,
+        })
+    }
+
     /// How the call ended; said by a response, or by a one-way message about itself.
     pub fn status(&mut self, status: Status) {
         self.draft.status = status;
@@ -128,6 +136,11 @@ impl MessageWriter<'_> {
     /// Sets a text field of the call, also if another message of it has set it before.
     pub(crate) fn replace(&mut self, field: Field, bytes: &[u8]) {
         self.field(field, bytes);
+        self.prevail(field);
+    }
+
+    /// What this message says of the field holds, whatever another message of its call has said before.
+    pub(crate) fn prevail(&mut self, field: Field) {
         self.draft.fields.prevail(field);
     }
 

@@ -195,7 +195,7 @@ impl Dissector {
                     } else {
                         // Bytes that led nowhere are not looked at again in the same way.
                         failures += 1;
-                        let ended = self.fail(connection, side, piece.offset + used as u64 == 0);
+                        let ended = self.fail(connection, side, input, piece.offset + used as u64 == 0);
                         let dropped = if ended || failures >= ERRORS_PER_PIECE { left } else { 1 };
                         self.stats.unread_bytes += dropped as u64;
                         used += dropped;
@@ -244,13 +244,14 @@ impl Dissector {
 
     /// What came was no message. Says whether the protocol was given up.
     #[cold]
-    fn fail(&mut self, connection: &mut Connection, side: Side, first: bool) -> bool {
+    fn fail(&mut self, connection: &mut Connection, side: Side, input: &[u8], first: bool) -> bool {
         self.stats.parse_errors += 1;
         connection.errors += 1;
         // The other side's bytes looked like this protocol; the first of this side are none.
         let refuted = connection.opening.from_start && !connection.confirmed && first;
         let given_up = connection.errors >= ERRORS_IN_A_ROW;
-        if refuted {
+        let stands = matches!(&connection.state, State::Reading { parser, .. } if parser.stands_against(input));
+        if refuted && !stands {
             self.withdraw(connection);
         }
         if refuted || given_up {

@@ -147,6 +147,13 @@ pub trait Parser: Send {
     /// Where in `input` a message of this side begins, as far as can be seen. Chunks mostly begin with a message.
     fn resync(&mut self, from: Side, input: &[u8]) -> Resync;
 
+    /// Whether what was read of a connection so far is of this protocol beyond doubt, although the first bytes of the other side,
+    /// `answer`, are not. If not, it was taken for this protocol by mistake, and its open calls are dropped.
+    fn stands_against(&self, answer: &[u8]) -> bool {
+        let _ = answer;
+        false
+    }
+
     /// Bytes of memory this parser holds on the heap, its own size included.
     fn memory(&self) -> usize;
 }

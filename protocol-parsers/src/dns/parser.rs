@@ -92,11 +92,19 @@ impl DnsParser {
             reader.question();
         }
         if header.counts[0] > 0 && question.is_none() {
-            return Err(ParseError::at(ParseErrorKind::Length, before + wire::HEADER));
+            if reader.runs_out() {
+                // What was kept of it still says that there was a query or an answer, and which belong together.
+                message.incomplete();
+            } else {
+                return Err(ParseError::at(ParseErrorKind::Length, before + wire::HEADER));
+            }
         }
         let key = key(&header, question.as_ref());
+        let same_id = |key: u64| key & 0xffff == u64::from(header.id);
         if !header.is_response() {
-            message.request_again(Key::Id(key));
+            // Without its question, it is the one asked before with its id, if there is one.
+            let before = if question.is_none() { message.find_waiting(same_id) } else { None };
+            message.request_again(before.unwrap_or(Key::Id(key)));
             asked(message, &header, question.as_ref());
             return Ok(whole);
         }
@@ -111,7 +119,6 @@ impl DnsParser {
             return Ok(Step::Part { used: (before + bytes.len()) as u64, of: Part::Response(Key::Id(running)), last });
         }
         // An answer without its question belongs to whatever was asked with its id.
-        let same_id = |key: u64| key & 0xffff == u64::from(header.id);
         let key = match question {
             Some(_) => Key::Id(key),
             None => message.find_unanswered(same_id).unwrap_or(Key::Id(key)),

@@ -244,9 +244,27 @@ impl<'a> Reader<'a> {
         Some(Name { message: self.message, start })
     }
 
-    /// Reads a question.
+    /// Reads a question; stays where it is when not all of it is there.
     pub fn question(&mut self) -> Option<Question<'a>> {
-        Some(Question { name: self.name()?, kind: self.word()?, class: self.word()? })
+        let mut reader = *self;
+        let question = Question { name: reader.name()?, kind: reader.word()?, class: reader.word()? };
+        *self = reader;
+        Some(question)
+    }
+
+    /// Whether a question that is no whole one holds together as far as it is there.
+    #[must_use]
+    pub fn runs_out(&self) -> bool {
+        let mut position = self.position;
+        loop {
+            match self.message.get(position) {
+                None => return true,
+                Some(length @ 1..0x40) => position += 1 + usize::from(*length),
+                Some(0) => return position + 5 > self.message.len(),
+                Some(0xc0..) => return position + 6 > self.message.len(),
+                Some(_) => return false,
+            }
+        }
     }
 
     /// Reads a resource record.
@@ -273,6 +291,8 @@ pub fn recognise(message: &[u8], usual_port: bool) -> Fit {
     for _ in 0..header.counts[0] {
         match reader.question() {
             Some(question) if is_question(&question, usual_port) => {}
+            // The capture kept only the beginning.
+            None if usual_port && reader.runs_out() => return fit(&header),
             _ => return Fit::No,
         }
     }

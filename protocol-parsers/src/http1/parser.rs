@@ -136,6 +136,12 @@ impl Parser for Http1Parser {
         lines.find(|at| matches!(begins(*at), Resync::At(_))).map_or(Resync::Nowhere, Resync::At)
     }
 
+    /// A start line with a version is no accident: servers of HTTP/0.9 and of streams of sound answer it in their own way. But a client
+    /// that asks a server which greets in another protocol got the wrong port.
+    fn stands_against(&self, answer: &[u8]) -> bool {
+        !answer.starts_with(b"SSH-") && !answer.starts_with(b"220")
+    }
+
     fn memory(&self) -> usize {
         let handed_on =
             |fields: &Upgraded| fields.iter().map(|(_, text)| text.capacity() + size_of::<(Field, String)>()).sum();

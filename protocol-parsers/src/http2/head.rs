@@ -185,7 +185,9 @@ impl<'m, 'w> Head<'m, 'w> {
             Name::Status => drop(self.status.get_or_insert_with(|| Short::new(value))),
             Name::GrpcStatus => drop(self.grpc_status.get_or_insert_with(|| Short::new(value))),
             Name::GrpcMessage if !value.is_empty() => {
+                // The server's own word says more than how the stream was reset while it was on its way.
                 self.message.field_with(Field::Exception, |text| grpc::wire::push_message(text, value));
+                self.message.prevail(Field::Exception);
             }
             Name::Triple(_) => self.triple = true,
             _ => {}

@@ -103,6 +103,9 @@ impl Answer {
         let first = packet.payload.first().copied();
         let terminator = first == Some(EOF) && packet.length < LONGEST;
         let eof = first == Some(EOF) && packet.length == 5;
+        if wire::is_progress(packet.payload) {
+            return false;
+        }
         if first == Some(ERR) && !matches!(self.expect, Expect::Columns(_) | Expect::Definitions(..)) {
             self.expect = Expect::Nothing;
             return true;

@@ -165,6 +165,12 @@ impl<'a> Failure<'a> {
     }
 }
 
+/// Whether the payload is no error but says how far a long command has come (MariaDB, to clients that ask for it in their login).
+#[must_use]
+pub fn is_progress(payload: &[u8]) -> bool {
+    payload.starts_with(&[ERR, 0xff, 0xff])
+}
+
 /// Whether the payload of an OK or EOF packet says that another result follows.
 #[must_use]
 pub fn more_results(payload: &[u8]) -> bool {

@@ -33,6 +33,8 @@ pub(super) struct RedisParser {
     replies: Replies,
     /// Bytes of the client were lost while it wanted no replies: it may want some again.
     replies_unsure: bool,
+    /// The client asked for a copy of the data.
+    replication: bool,
     /// The server copies what others ask it.
     monitor: bool,
     opaque: bool,
@@ -198,13 +200,7 @@ impl RedisParser {
     }
 
     fn inline(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
-        let Some(end) = memchr::memchr(b'\n', input.bytes) else {
-            return if input.more() {
-                Ok(Step::NeedMore { at_least: input.bytes.len() + 1 })
-            } else {
-                Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
-            };
-        };
+        let Some(end) = memchr::memchr(b'\n', input.bytes) else { return need_line(input) };
         let line = input.bytes.get(..end).unwrap_or_default().trim_ascii();
         let words = || line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         let Some(name) = words().next() else { return Ok(Step::Skip { used: end as u64 + 1 }) };
@@ -269,6 +265,7 @@ impl RedisParser {
             self.subscribed = true;
             message.context(SUBSCRIPTION | count.max(1) << KIND_BITS);
         } else if is(b"PSYNC") || is(b"SYNC") {
+            self.replication = true;
             message.context(REPLICATION);
         } else if is(b"MONITOR") {
             message.context(MONITOR);
@@ -276,13 +273,22 @@ impl RedisParser {
     }
 
     fn reply(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
-        let Some((line, length)) = Line::parse(input.bytes)? else {
-            return if input.more() {
-                Ok(Step::NeedMore { at_least: input.bytes.len() + 1 })
-            } else {
-                Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
-            };
-        };
+        let replication = self.replication && message.context_of_request(Key::Order) == Some(REPLICATION);
+        if replication {
+            match input.bytes {
+                // The server is still writing down its data, and says that it is alive.
+                [b'\n', ..] => return Ok(Step::Skip { used: 1 }),
+                // The data come without a length, up to a mark that this line names.
+                [b'$', b'E', ..] => {
+                    let Some(end) = memchr::memchr(b'\n', input.bytes) else { return need_line(input) };
+                    self.opaque = true;
+                    ok(message);
+                    return Ok(Step::Message { used: end + 1, body: Body::None });
+                }
+                _ => {}
+            }
+        }
+        let Some((line, length)) = Line::parse(input.bytes)? else { return need_line(input) };
         if self.replies_unsure && message.context_of_request(Key::Order).is_none() && !matches!(line, Line::Push(_)) {
             // The reply to CLIENT REPLY ON, or to what followed it.
             (self.replies, self.replies_unsure) = (Replies::On, false);
@@ -320,6 +326,11 @@ impl RedisParser {
                 };
                 failed(message, text);
                 Ok(Step::Message { used: length, body: Body::Sized(size + 2) })
+            }
+            Line::Bulk(size) if replication => {
+                self.opaque = true;
+                ok(message);
+                Ok(Step::Message { used: length, body: Body::Sized(size) })
             }
             Line::Bulk(size) => {
                 ok(message);
@@ -427,6 +438,15 @@ impl RedisParser {
         *self.lane(Side::Server) = Lane { left: scan.left, of: Some(of), scan: None };
         let body = if progress == Progress::Done { Body::None } else { Body::Open };
         Step::Message { used: scan.position, body }
+    }
+}
+
+/// The line's end is not there.
+fn need_line(input: Input<'_>) -> Result<Step, ParseError> {
+    if input.more() {
+        Ok(Step::NeedMore { at_least: input.bytes.len() + 1 })
+    } else {
+        Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len()))
     }
 }
 

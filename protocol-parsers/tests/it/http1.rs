@@ -270,6 +270,15 @@ fn a_server_that_is_none_refutes_the_request() {
 }
 
 #[test]
+fn an_answer_that_is_none_leaves_the_request_unanswered() {
+    for answer in ["<html>HTTP/0.9</html>", "ICY 200 OK\r\nicy-name: x\r\n\r\n"] {
+        Talk::tcp().client(get("/")).server(answer).expect(&[
+            "http1 request_only unknown at 1000 bytes 27/0 request_type=\"GET\" domain=\"h\" resource=\"/\" endpoint=\"/\"",
+        ]);
+    }
+}
+
+#[test]
 fn a_request_without_a_version_counts_when_a_host_follows() {
     Talk::tcp().client("GET /x\r\nHost: h\r\n\r\n").server("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").expect(&[
         "http1 request_response client_error at 1000 for 1000 bytes 19/47 request_type=\"GET\" domain=\"h\" resource=\"/x\" \

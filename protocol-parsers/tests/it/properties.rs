@@ -240,8 +240,12 @@ fn no_beginning_of_a_conversation_panics_or_invents_a_call() {
 pub(crate) fn says_no_more(call: &Seen, original: &Seen) -> bool {
     // Where a text was not seen, the endpoint is that of the command alone.
     let named = call.fields.iter().any(|(field, _)| *field == Field::Resource);
+    // The word of an answer that crosses a reset holds.
+    let is_reset = call.fields.iter().any(|(field, text)| *field == Field::Exception && text.starts_with("RST_STREAM"));
     let said = |(field, text): &(Field, String)| {
-        (!named && *field == Field::Endpoint) || original.fields.contains(&(*field, text.clone()))
+        (!named && *field == Field::Endpoint)
+            || is_reset && matches!(*field, Field::Exception | Field::StatusCode)
+            || original.fields.contains(&(*field, text.clone()))
     };
     call.protocol == original.protocol && call.fields.iter().all(said)
 }

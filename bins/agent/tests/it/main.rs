@@ -7,6 +7,7 @@
     reason = "tests end by them and say why they skip"
 )]
 
+mod carried;
 mod command_line;
 mod damage;
 mod frames;
