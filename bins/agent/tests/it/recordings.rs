@@ -35,8 +35,12 @@ fn as_its_client_saw_it(name: &str, expected: impl Fn(&Value) -> bool) {
             !seen[place] && places.get(&call["flow_id"]).is_none_or(|last| *last < place) && agree(entry, call)
         });
         let Some(place) = found else {
-            let left = calls.iter().zip(&seen).filter(|(call, seen)| !**seen && call["request_type"] == entry["operation"]);
-            panic!("{name}: the client saw {entry}, but of these calls is left {:#?}", left.map(|(call, _)| call).next());
+            let left =
+                calls.iter().zip(&seen).filter(|(call, seen)| !**seen && call["request_type"] == entry["operation"]);
+            panic!(
+                "{name}: the client saw {entry}, but of these calls is left {:#?}",
+                left.map(|(call, _)| call).next()
+            );
         };
         seen[place] = true;
         places.insert(&calls[place]["flow_id"], place);
@@ -125,7 +129,10 @@ fn redis() {
 
 #[test]
 fn redis_cut() {
-    recording("redis_cut", "Redis: joined late, long pipelines and values, waiting, cancelled, client and server killed");
+    recording(
+        "redis_cut",
+        "Redis: joined late, long pipelines and values, waiting, cancelled, client and server killed",
+    );
     as_its_client_saw_it("redis_cut", nothing);
 }
 
