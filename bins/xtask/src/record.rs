@@ -48,6 +48,8 @@ const RECORDINGS: &[Recording] = &[
     ("kafka", kafka::kafka),
     ("kafka_librdkafka", kafka::kafka_librdkafka),
     ("dns", dns::dns),
+    ("dns_bind", dns::dns_bind),
+    ("mdns", dns::mdns),
     ("shop", shop::shop),
 ];
 /// Where they are kept, seen from the project's folder.

@@ -1,5 +1,6 @@
 //! Real servers on free loopback ports, for tests, recordings and the demo. Each ends with its value and leaves nothing behind.
 
+mod bind;
 mod dnsmasq;
 mod mariadb;
 mod nghttpx;
@@ -7,6 +8,7 @@ mod nginx;
 mod postgresql;
 mod redis;
 
+pub use bind::Bind;
 pub use dnsmasq::Dnsmasq;
 pub use mariadb::MariaDb;
 pub use nghttpx::Nghttpx;

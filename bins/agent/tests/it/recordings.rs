@@ -156,7 +156,23 @@ fn mysql_huge() {
 
 #[test]
 fn dns() {
-    recording("dns", "dnsmasq and dig: an address, an alias, no such name, over TCP, backwards");
+    recording("dns", "dnsmasq and dig: an address, an alias, no such name, over TCP, backwards, refused");
+    as_its_client_saw_it("dns", nothing);
+}
+
+#[test]
+fn dns_bind() {
+    recording(
+        "dns_bind",
+        "BIND and dnspython: types, errors, EDNS, cut answers, a transfer, sent again, never answered",
+    );
+    as_its_client_saw_it("dns_bind", nothing);
+}
+
+#[test]
+fn mdns() {
+    recording("mdns", "python-zeroconf: a service offered, looked for, found and taken back");
+    as_its_client_saw_it("mdns", nothing);
 }
 
 #[test]
