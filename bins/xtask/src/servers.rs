@@ -17,11 +17,23 @@ pub use postgresql::PostgreSql;
 pub use redis::Redis;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::child::find;
+
+/// Makes a key and a certificate of its own for it, `key` and `certificate` in the folder.
+fn certify(folder: &Path) -> Result<()> {
+    let status = program("openssl")?
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"])
+        .args(["-keyout", "key", "-out", "certificate"])
+        .current_dir(folder)
+        .status()?;
+    ensure!(status.success(), "openssl failed: {status}");
+    Ok(())
+}
 
 /// An address on the loopback interface.
 fn local(port: u16) -> SocketAddr {

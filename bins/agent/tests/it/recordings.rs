@@ -149,6 +149,12 @@ fn mysql_cut() {
 }
 
 #[test]
+fn mysql_tls() {
+    recording("mysql_tls", "MariaDB and its client: a connection that becomes TLS before the login, and one that does not");
+    as_its_client_saw_it("mysql_tls", nothing);
+}
+
+#[test]
 fn mysql_huge() {
     recording("mysql_huge", "MariaDB: a command that is longer than a packet can be, and what comes after it");
     as_its_client_saw_it("mysql_huge", logged_in);
@@ -233,6 +239,18 @@ fn postgresql() {
         "PostgreSQL 15 with psql, pgbench and libpq: simple, extended, prepared, pipelines, COPY, errors, cancelling",
     );
     as_its_client_saw_it("postgresql", nothing);
+}
+
+#[test]
+fn postgresql_cut() {
+    recording("postgresql_cut", "PostgreSQL: joined late, pipelines, long statements, cancelled, client and server killed");
+    as_its_client_saw_it("postgresql_cut", nothing);
+}
+
+#[test]
+fn postgresql_tls() {
+    recording("postgresql_tls", "PostgreSQL and psql: connections that become TLS, and one that does not");
+    as_its_client_saw_it("postgresql_tls", nothing);
 }
 
 #[test]

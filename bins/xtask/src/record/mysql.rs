@@ -33,3 +33,10 @@ pub(super) fn mysql_prepared(files: &Files) -> Result<()> {
         python("mysql", include_str!("mysql.py"), server.port, &files.log)
     })
 }
+
+pub(super) fn mysql_tls(files: &Files) -> Result<()> {
+    let server = MariaDb::start_with_tls()?;
+    capture(&files.capture, &[server.port], WHOLE, || {
+        python("mysql_tls", include_str!("mysql_tls.py"), server.port, &files.log)
+    })
+}

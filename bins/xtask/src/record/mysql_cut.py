@@ -3,7 +3,7 @@
 joined: the capture begins between two answers, with a statement prepared before, and in the middle of a long answer
 pipelined: commands in one segment
 failing: within a pipeline, by KILL QUERY
-huge: 100 kB there and back, 700 rows
+huge: 70 kB there and back, 700 rows
 slow: SLEEP
 cancelled: KILL QUERY, KILL of the connection, a client that closes while it waits
 cut off: the client is killed in the middle of a command and while it waits, the server while a client waits
@@ -23,7 +23,7 @@ late, middle = Client(before), Client(before)
 late.do("CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, customer VARCHAR(40), note LONGTEXT)")
 prepared = late.server.cmd_stmt_prepare(b"SELECT 1 + ?")
 middle.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-held = middle.send("SELECT REPEAT('x', 200000)")[0]
+held = middle.send("SELECT REPEAT('x', 150000)")[0]
 recorded()
 late.log = middle.log = log
 entry = log.begin("COM_STMT_EXECUTE", None, attributes={"db.mysql.statement_id": prepared["statement_id"]})
@@ -39,7 +39,7 @@ middle.do("SELECT 'after it'")
 one, two = Client(log), Client(log)
 one.do("INSERT INTO orders (customer) VALUES ('Ann')", "SELECT customer FROM orders", "SELECT price FROM orders", "SELECT 'last'")
 one.do(*(f"SELECT {number}" for number in range(40)))
-one.do(f"INSERT INTO orders (note) VALUES ('{'y' * 100_000}')")
+one.do(f"INSERT INTO orders (note) VALUES ('{'y' * 70_000}')")
 one.do("SELECT note FROM orders")
 one.do("SELECT seq, REPEAT('r', 100) FROM seq_1_to_700")
 one.do("SELECT SLEEP(0.3)")["at_least_ns"] = 300_000_000
