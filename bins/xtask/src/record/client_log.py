@@ -39,8 +39,9 @@ class Log:
 
 
 def end(entry, status="ok", code=None, message=None, **known):
-    if "began" in entry:
-        entry["elapsed_ns"] = time.monotonic_ns() - entry.pop("began")
+    began = entry.pop("began", None)
+    if began is not None and status in ("ok", "error"):
+        entry["elapsed_ns"] = time.monotonic_ns() - began
     entry["status"] = status
     if code is not None:
         entry["code"] = str(code)
