@@ -50,6 +50,8 @@ const RECORDINGS: &[Recording] = &[
     ("postgresql_asyncpg", postgresql::postgresql_asyncpg),
     ("kafka", kafka::kafka),
     ("kafka_librdkafka", kafka::kafka_librdkafka),
+    ("kafka_kcat", kafka::kafka_kcat),
+    ("kafka_cut", kafka::kafka_cut),
     ("dns", dns::dns),
     ("dns_bind", dns::dns_bind),
     ("mdns", dns::mdns),

@@ -274,3 +274,16 @@ fn kafka_librdkafka() {
     recording("kafka_librdkafka", "tansu and librdkafka: compression, idempotence, headers, a group");
     as_its_client_saw_it("kafka_librdkafka", nothing);
 }
+
+#[test]
+fn kafka_kcat() {
+    recording("kafka_kcat", "tansu and kcat: every compression, batches in flight, offsets by time, a topic that is not there");
+    // The broker answers a Produce that wants no answer.
+    as_its_client_saw_it("kafka_kcat", |call| call["kind"] == "response_only");
+}
+
+#[test]
+fn kafka_cut() {
+    recording("kafka_cut", "tansu and aiokafka: joined late, pipelines, long records, cancelled, client and broker killed");
+    as_its_client_saw_it("kafka_cut", nothing);
+}

@@ -1,5 +1,6 @@
 """Logs where aiokafka sends and hears."""
 import re
+import time
 
 from aiokafka.conn import AIOKafkaConnection
 from client_log import end
@@ -8,6 +9,8 @@ from client_log import end
 NAMES = {"ApiVersion": "ApiVersions", "Offset": "ListOffsets", "GroupCoordinator": "FindCoordinator"}
 TOPIC_LISTS = ("topics", "create_topic_requests")
 send = AIOKafkaConnection.send
+hear = AIOKafkaConnection._handle_frame
+sizes = {}
 
 
 def topics(fields):
@@ -28,20 +31,33 @@ def codes(fields):
             yield from codes(field)
 
 
+def heard(connection, answer):
+    """Each connection keeps how long its answers were."""
+    sizes[id(connection), int.from_bytes(answer[:4], "big")] = 4 + len(answer)
+    return hear(connection, answer)
+
+
 def logged(log, connection, request, expect_response=True):
+    began = time.monotonic_ns()
     sent = send(connection, request, expect_response)
     struct = request.prepare(connection._versions)
+    number = connection._correlation_id
+    header = struct.build_request_header(correlation_id=number, client_id=connection._client_id)
     name = re.sub(r"Request(_v\d+)?$", "", type(struct).__name__)
-    known = {"request_id": str(connection._correlation_id), "domain": connection._client_id}
-    entry = log.begin(NAMES.get(name, name), topics(struct.to_object()), **known)
+    entry = log.begin(
+        NAMES.get(name, name), topics(struct.to_object()), request_id=str(number), domain=connection._client_id,
+        request_bytes=4 + len(header.encode()) + len(struct.encode()))
+    entry.pop("began", None)
     if not expect_response:
         end(entry, "one_way")
         return sent
+    entry["kind"] = "request_only"
 
     async def answered():
         response = await sent
         code = next((code for code in codes(response.to_object()) if code != 0), 0)
-        entry["code"] = str(code)
+        entry.update(kind="request_response", code=str(code), response_bytes=sizes.pop((id(connection), number)))
+        entry["elapsed_ns"] = time.monotonic_ns() - began
         if code == 0:
             entry["status"] = "ok"
         return response
@@ -51,3 +67,4 @@ def logged(log, connection, request, expect_response=True):
 
 def write_to(log):
     AIOKafkaConnection.send = lambda *arguments, **more: logged(log, *arguments, **more)
+    AIOKafkaConnection._handle_frame = heard

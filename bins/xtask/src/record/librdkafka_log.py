@@ -12,10 +12,11 @@ def read(log, said):
         found = re.search(r"\|(\w+)#(\w+-\d+)\| .*: (Sent|Received) (\w+?)(Request|Response) \(v\d+, (\d+).*CorrId (\d+)", line)
         if found is None:
             continue
-        client, instance, what, name, _, _, number = found.groups()
+        client, instance, what, name, _, size, number = found.groups()
         # Each connection counts for itself; its thread carries the broker's name.
         key = (client, instance, re.search(r"\[thrd:([^\]]*)\]", line)[1], number)
         if what == "Sent":
-            waiting[key] = log.begin(NAMES.get(name, name), request_id=number, domain=client)
+            waiting[key] = log.begin(NAMES.get(name, name), request_id=number, domain=client, request_bytes=int(size))
         else:
-            waiting.pop(key)["kind"] = "request_response"
+            # It does not count the length and the number that it was found by.
+            waiting.pop(key).update(kind="request_response", response_bytes=int(size) + 8)
