@@ -150,7 +150,10 @@ fn mysql_cut() {
 
 #[test]
 fn mysql_tls() {
-    recording("mysql_tls", "MariaDB and its client: a connection that becomes TLS before the login, and one that does not");
+    recording(
+        "mysql_tls",
+        "MariaDB and its client: a connection that becomes TLS before the login, and one that does not",
+    );
     as_its_client_saw_it("mysql_tls", nothing);
 }
 
@@ -191,6 +194,12 @@ fn http2() {
 }
 
 #[test]
+fn http2_cut() {
+    recording("http2_cut", "nginx and h2: joined late, many streams, GOAWAY, resets by both, client and server killed");
+    as_its_client_saw_it("http2_cut", nothing);
+}
+
+#[test]
 fn http2_upgrade() {
     recording("http2_upgrade", "nghttpx and curl: HTTP/1 that becomes HTTP/2, with several requests after it");
     as_its_client_saw_it("http2_upgrade", nothing);
@@ -203,6 +212,12 @@ fn grpc() {
         "grpcio: every kind of stream, every code of an error, several at once, a cancelled call, a deadline",
     );
     as_its_client_saw_it("grpc", nothing);
+}
+
+#[test]
+fn grpc_cut() {
+    recording("grpc_cut", "grpcio: joined late, long messages, GOAWAY, cancelled, a deadline, client and server killed");
+    as_its_client_saw_it("grpc_cut", nothing);
 }
 
 #[test]
@@ -243,7 +258,10 @@ fn postgresql() {
 
 #[test]
 fn postgresql_cut() {
-    recording("postgresql_cut", "PostgreSQL: joined late, pipelines, long statements, cancelled, client and server killed");
+    recording(
+        "postgresql_cut",
+        "PostgreSQL: joined late, pipelines, long statements, cancelled, client and server killed",
+    );
     as_its_client_saw_it("postgresql_cut", nothing);
 }
 
@@ -277,13 +295,19 @@ fn kafka_librdkafka() {
 
 #[test]
 fn kafka_kcat() {
-    recording("kafka_kcat", "tansu and kcat: every compression, batches in flight, offsets by time, a topic that is not there");
+    recording(
+        "kafka_kcat",
+        "tansu and kcat: every compression, batches in flight, offsets by time, a topic that is not there",
+    );
     // The broker answers a Produce that wants no answer.
     as_its_client_saw_it("kafka_kcat", |call| call["kind"] == "response_only");
 }
 
 #[test]
 fn kafka_cut() {
-    recording("kafka_cut", "tansu and aiokafka: joined late, pipelines, long records, cancelled, client and broker killed");
+    recording(
+        "kafka_cut",
+        "tansu and aiokafka: joined late, pipelines, long records, cancelled, client and broker killed",
+    );
     as_its_client_saw_it("kafka_cut", nothing);
 }

@@ -19,7 +19,7 @@ pub(super) fn dns(files: &Files) -> Result<()> {
 
 pub(super) fn dns_bind(files: &Files) -> Result<()> {
     let server = Bind::start()?;
-    python_joined("dns_bind", include_str!("dns_bind.py"), files, WHOLE, server.port, server.process.pid())
+    python_joined("dns_bind", include_str!("dns_bind.py"), files, WHOLE, &[server.port], server.process.pid())
 }
 
 pub(super) fn mdns(files: &Files) -> Result<()> {

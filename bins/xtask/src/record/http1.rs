@@ -16,7 +16,7 @@ pub(super) fn http1(files: &Files) -> Result<()> {
 }
 
 pub(super) fn http1_cut(files: &Files) -> Result<()> {
-    python_joined("http1_cut", include_str!("http1_cut.py"), files, KEPT, free_port()?, 0)
+    python_joined("http1_cut", include_str!("http1_cut.py"), files, KEPT, &[free_port()?], 0)
 }
 
 pub(super) fn websocket(files: &Files) -> Result<()> {

@@ -29,5 +29,5 @@ pub(super) fn kafka_kcat(files: &Files) -> Result<()> {
 
 pub(super) fn kafka_cut(files: &Files) -> Result<()> {
     let broker = Broker::start()?;
-    python_joined("kafka_cut", include_str!("kafka_cut.py"), files, WHOLE, broker.port, broker.process.pid())
+    python_joined("kafka_cut", include_str!("kafka_cut.py"), files, WHOLE, &[broker.port], broker.process.pid())
 }

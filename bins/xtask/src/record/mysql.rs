@@ -16,7 +16,7 @@ pub(super) fn mysql(files: &Files) -> Result<()> {
 
 pub(super) fn mysql_cut(files: &Files) -> Result<()> {
     let server = MariaDb::start()?;
-    python_joined("mysql_cut", include_str!("mysql_cut.py"), files, WHOLE, server.port, server.process.pid())
+    python_joined("mysql_cut", include_str!("mysql_cut.py"), files, WHOLE, &[server.port], server.process.pid())
 }
 
 pub(super) fn mysql_huge(files: &Files) -> Result<()> {

@@ -23,7 +23,14 @@ pub(super) fn postgresql_asyncpg(files: &Files) -> Result<()> {
 
 pub(super) fn postgresql_cut(files: &Files) -> Result<()> {
     let server = PostgreSql::start()?;
-    python_joined("postgresql_cut", include_str!("postgresql_cut.py"), files, WHOLE, server.port, server.process.pid())
+    python_joined(
+        "postgresql_cut",
+        include_str!("postgresql_cut.py"),
+        files,
+        WHOLE,
+        &[server.port],
+        server.process.pid(),
+    )
 }
 
 pub(super) fn postgresql_tls(files: &Files) -> Result<()> {

@@ -16,7 +16,7 @@ pub(super) fn redis(files: &Files) -> Result<()> {
 
 pub(super) fn redis_cut(files: &Files) -> Result<()> {
     let server = Redis::start()?;
-    python_joined("redis_cut", include_str!("redis_cut.py"), files, PIPELINE, server.port, server.process.pid())
+    python_joined("redis_cut", include_str!("redis_cut.py"), files, PIPELINE, &[server.port], server.process.pid())
 }
 
 pub(super) fn redis_client(files: &Files) -> Result<()> {

@@ -1,5 +1,5 @@
 //! Clients in Python and JavaScript, each with its libraries in a folder below the target folder. A script is given the server's port,
-//! the file for its log and, if it may end the server, the process id of that.
+//! the file for its log and, if it may end the server, the process id of that; then further ports.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -54,10 +54,19 @@ pub(super) fn python(name: &str, text: &str, port: u16, log: &Path) -> Result<()
 ///
 /// # Errors
 /// When Python or a library cannot be had, the script fails, or the capture does.
-pub(super) fn python_joined(name: &str, text: &str, files: &Files, kept: u32, port: u16, server: u32) -> Result<()> {
+pub(super) fn python_joined(
+    name: &str,
+    text: &str,
+    files: &Files,
+    kept: u32,
+    ports: &[u16],
+    server: u32,
+) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut command = python_command(name, text, folder.path())?;
-    joined(command.arg(port.to_string()).arg(&files.log).arg(server.to_string()), files, kept, port)
+    let (port, more) = ports.split_first().context("no port")?;
+    command.arg(port.to_string()).arg(&files.log).arg(server.to_string()).args(more.iter().map(u16::to_string));
+    joined(&mut command, files, kept, ports)
 }
 
 fn python_command(name: &str, text: &str, folder: &Path) -> Result<Command> {
@@ -72,9 +81,9 @@ fn python_command(name: &str, text: &str, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn joined(command: &mut Command, files: &Files, kept: u32, port: u16) -> Result<()> {
+fn joined(command: &mut Command, files: &Files, kept: u32, ports: &[u16]) -> Result<()> {
     let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let result = captured(&mut script, files, kept, port);
+    let result = captured(&mut script, files, kept, ports);
     if result.is_err() {
         // It may have ended already.
         let _ = script.kill();
@@ -85,11 +94,11 @@ fn joined(command: &mut Command, files: &Files, kept: u32, port: u16) -> Result<
     Ok(())
 }
 
-fn captured(script: &mut Child, files: &Files, kept: u32, port: u16) -> Result<()> {
+fn captured(script: &mut Child, files: &Files, kept: u32, ports: &[u16]) -> Result<()> {
     let mut said = String::new();
     BufReader::new(script.stdout.take().context("no output")?).read_line(&mut said)?;
     ensure!(said == "ready\n", "the script ended before the capture began");
-    capture(&files.capture, &[port], kept, || {
+    capture(&files.capture, ports, kept, || {
         let mut input = script.stdin.take().context("no input")?;
         input.write_all(b"begin\n")?;
         script.wait()?;
@@ -110,7 +119,7 @@ pub(super) fn node(name: &str, text: &str, port: u16, log: &Path) -> Result<()> 
 /// # Errors
 /// When Node.js or a library cannot be had, the script fails, or the capture does.
 pub(super) fn node_joined(name: &str, text: &str, files: &Files, kept: u32, port: u16) -> Result<()> {
-    joined(node_command(name, text)?.arg(port.to_string()).arg(&files.log), files, kept, port)
+    joined(node_command(name, text)?.arg(port.to_string()).arg(&files.log), files, kept, &[port])
 }
 
 fn node_command(name: &str, text: &str) -> Result<Command> {
