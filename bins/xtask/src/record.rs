@@ -38,6 +38,7 @@ const RECORDINGS: &[Recording] = &[
     ("grpc", grpc::grpc),
     ("grpc_cut", grpc::grpc_cut),
     ("dubbo", dubbo::dubbo),
+    ("dubbo_cut", dubbo::dubbo_cut),
     ("redis", redis::redis),
     ("redis_cut", redis::redis_cut),
     ("redis_client", redis::redis_client),

@@ -216,7 +216,10 @@ fn grpc() {
 
 #[test]
 fn grpc_cut() {
-    recording("grpc_cut", "grpcio: joined late, long messages, GOAWAY, cancelled, a deadline, client and server killed");
+    recording(
+        "grpc_cut",
+        "grpcio: joined late, long messages, GOAWAY, cancelled, a deadline, client and server killed",
+    );
     as_its_client_saw_it("grpc_cut", nothing);
 }
 
@@ -227,6 +230,15 @@ fn dubbo() {
         "bodies by hessian.js: results, exceptions, errors, one-way, answers out of order, both sides ask, a heartbeat",
     );
     as_its_client_saw_it("dubbo", nothing);
+}
+
+#[test]
+fn dubbo_cut() {
+    recording(
+        "dubbo_cut",
+        "bodies by hessian.js: joined late, pipelined, long, slow, a client killed, a connection reset",
+    );
+    as_its_client_saw_it("dubbo_cut", nothing);
 }
 
 #[test]

@@ -37,10 +37,12 @@ const throws = (id, name, message) => ({
 // Resolves when that many bytes have come.
 function hear(socket, length) {
   return new Promise((resolve) => {
+    let count = 0;
     const take = () => {
-      if (socket.readableLength >= length) {
+      // Nothing more is sent before this is heard.
+      for (let part = socket.read(); part; part = socket.read()) count += part.length;
+      if (count >= length) {
         socket.off('readable', take);
-        socket.read(length);
         resolve();
       }
     };
