@@ -30,6 +30,9 @@ pub const TESTS: &[Tool] = &[("ip", "iproute2"), ("psql", "postgresql-client"), 
 
 /// What the recordings use beside that.
 pub const RECORDINGS: &[Tool] = &[
+    ("named", "bind9"),
+    ("kcat", "kcat"),
+    ("openssl", "openssl"),
     ("initdb", "postgresql"),
     ("pgbench", "postgresql"),
     ("nghttp", "nghttp2-client"),

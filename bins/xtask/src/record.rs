@@ -30,25 +30,43 @@ type Recording = (&'static str, fn(&Files) -> Result<()>);
 
 const RECORDINGS: &[Recording] = &[
     ("http1", http1::http1),
+    ("http1_cut", http1::http1_cut),
+    ("websocket", http1::websocket),
     ("http2", http2::http2),
+    ("http2_cut", http2::http2_cut),
     ("http2_upgrade", http2::http2_upgrade),
     ("grpc", grpc::grpc),
+    ("grpc_cut", grpc::grpc_cut),
     ("dubbo", dubbo::dubbo),
+    ("dubbo_cut", dubbo::dubbo_cut),
     ("redis", redis::redis),
+    ("redis_cut", redis::redis_cut),
     ("redis_client", redis::redis_client),
     ("mysql", mysql::mysql),
+    ("mysql_cut", mysql::mysql_cut),
+    ("mysql_tls", mysql::mysql_tls),
+    ("mysql_huge", mysql::mysql_huge),
     ("mysql_prepared", mysql::mysql_prepared),
     ("postgresql", postgresql::postgresql),
+    ("postgresql_cut", postgresql::postgresql_cut),
+    ("postgresql_tls", postgresql::postgresql_tls),
     ("postgresql_asyncpg", postgresql::postgresql_asyncpg),
     ("kafka", kafka::kafka),
     ("kafka_librdkafka", kafka::kafka_librdkafka),
+    ("kafka_kcat", kafka::kafka_kcat),
+    ("kafka_cut", kafka::kafka_cut),
     ("dns", dns::dns),
+    ("dns_bind", dns::dns_bind),
+    ("mdns", dns::mdns),
     ("shop", shop::shop),
 ];
 /// Where they are kept, seen from the project's folder.
 const FOLDER: &str = "bins/agent/testdata";
 /// Bytes kept of a packet: bodies are not what the recordings are about.
 const KEPT: u32 = 1024;
+
+/// A pipeline in one segment; of longer bodies the beginning.
+const PIPELINE: u32 = 9000;
 
 /// Everything of a packet, where headers stand behind bodies and what one says depends on those before.
 const WHOLE: u32 = 65_536 + 14;

@@ -1,5 +1,6 @@
 //! Real servers on free loopback ports, for tests, recordings and the demo. Each ends with its value and leaves nothing behind.
 
+mod bind;
 mod dnsmasq;
 mod mariadb;
 mod nghttpx;
@@ -7,6 +8,7 @@ mod nginx;
 mod postgresql;
 mod redis;
 
+pub use bind::Bind;
 pub use dnsmasq::Dnsmasq;
 pub use mariadb::MariaDb;
 pub use nghttpx::Nghttpx;
@@ -15,11 +17,23 @@ pub use postgresql::PostgreSql;
 pub use redis::Redis;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::child::find;
+
+/// Makes a key and a certificate of its own for it, `key` and `certificate` in the folder.
+fn certify(folder: &Path) -> Result<()> {
+    let status = program("openssl")?
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"])
+        .args(["-keyout", "key", "-out", "certificate"])
+        .current_dir(folder)
+        .status()?;
+    ensure!(status.success(), "openssl failed: {status}");
+    Ok(())
+}
 
 /// An address on the loopback interface.
 fn local(port: u16) -> SocketAddr {

@@ -6,7 +6,7 @@
 //! | `request_type` | type of the question: the names of the common ones, a number otherwise |
 //! | `domain`, `resource`, `endpoint` | name asked for, without the last dot |
 //! | `request_id` | transaction id |
-//! | `status_code` | RCODE of the header |
+//! | `status_code` | RCODE, with the bits that EDNS adds |
 //! | matched by | id, name and type |
 //!
 //! A question that is sent again is the same call (`retries`). Attributes: `dns.answers` (addresses and names of the answer, at most

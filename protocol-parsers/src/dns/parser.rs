@@ -14,6 +14,7 @@ const A: u16 = 1;
 const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
+const OPT: u16 = 41;
 const PTR: u16 = 12;
 const AAAA: u16 = 28;
 const IXFR: u16 = 251;
@@ -128,9 +129,9 @@ impl DnsParser {
         if message.context_of_request(key).is_none() {
             asked(message, &header, question.as_ref());
         }
-        let mut digits = [0; 2];
-        message.field(Field::StatusCode, rcode(header.rcode(), &mut digits));
-        message.status(match header.rcode() {
+        let code = whole_rcode(&header, reader, bytes);
+        message.field_number(Field::StatusCode, code);
+        message.status(match code {
             0 => Status::Ok,
             1 | 3 => Status::ClientError,
             _ => Status::ServerError,
@@ -173,10 +174,13 @@ fn asked(message: &mut MessageWriter<'_>, header: &Header, question: Option<&Que
     }
 }
 
-fn rcode(code: u8, digits: &mut [u8; 2]) -> &[u8] {
-    digits[0] = b'0' + code / 10;
-    digits[1] = b'0' + code % 10;
-    if code < 10 { &digits[1..] } else { digits }
+/// The response code with the upper bits that EDNS adds to it (RFC 6891, 6.1.3): they only come where there is no answer.
+fn whole_rcode(header: &Header, mut reader: Reader<'_>, bytes: &[u8]) -> u64 {
+    let low = u64::from(header.rcode());
+    let [_, 0, 0, _] = header.counts else { return low };
+    // The first byte of what is elsewhere the time to live, six bytes before the data.
+    let upper = reader.record().filter(|record| record.kind == OPT).and_then(|record| bytes.get(record.position - 6));
+    upper.map_or(low, |upper| u64::from(*upper) << 4 | low)
 }
 
 fn last_record(reader: &mut Reader<'_>, count: u16) -> Option<u16> {

@@ -31,6 +31,8 @@ pub(super) struct MySqlParser {
     compress: bool,
     /// The packet before was as long as one can be: the client's next one continues its command.
     continued: bool,
+    /// Bytes of such a packet that are still to come and need not be read.
+    rest: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl Parser for MySqlParser {
         if from == Side::Server {
             self.answer.expect = Expect::Nothing;
         }
-        self.continued = false;
+        (self.continued, self.rest) = (false, 0);
         if self.phase == Phase::Connecting {
             self.phase = Phase::Commands;
         }
@@ -91,6 +93,10 @@ fn is_short_answer(input: &[u8]) -> bool {
 
 impl MySqlParser {
     fn client(&mut self, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
+        if self.rest > 0 {
+            let used = core::mem::take(&mut self.rest);
+            return Ok(Step::Part { used, of: Part::Request(Key::Order), last: false });
+        }
         let Some(packet) = Packet::parse(input.bytes) else { return more(input, HEADER) };
         let whole = HEADER + packet.length;
         if self.continued || packet.sequence != 0 && self.answer.expect == Expect::File {
@@ -112,6 +118,12 @@ impl MySqlParser {
         self.phase = Phase::Commands;
         self.command(*command, name, rest, &packet, input.then, message);
         self.continued = packet.length == LONGEST;
+        if self.continued && !packet.is_whole() {
+            // One byte is left, so that the rest is asked for at once, before a loss in it.
+            let used = input.bytes.len() - 1;
+            self.rest = (whole - used) as u64;
+            return Ok(Step::Message { used, body: Body::Open });
+        }
         let step = Step::Message { used: whole, body: if self.continued { Body::Open } else { Body::None } };
         Ok(beyond(step, &packet, input))
     }
@@ -341,10 +353,9 @@ fn more(input: Input<'_>, at_least: usize) -> Result<Step, ParseError> {
 /// A message of which not all is there goes on as a body of known length.
 fn beyond(step: Step, packet: &Packet<'_>, input: Input<'_>) -> Step {
     match step {
-        Step::Message { used, body } if used > input.bytes.len() => {
+        Step::Message { used, .. } if used > input.bytes.len() => {
             let rest = (HEADER + packet.length - input.bytes.len()) as u64;
-            let body = if body == Body::Open { Body::Open } else { Body::Sized(rest) };
-            Step::Message { used: input.bytes.len(), body }
+            Step::Message { used: input.bytes.len(), body: Body::Sized(rest) }
         }
         other => other,
     }

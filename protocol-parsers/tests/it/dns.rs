@@ -163,3 +163,17 @@ fn datagrams_of_other_protocols() {
         Talk::new(Opening::UDP).client(bytes).expect(&[]);
     }
 }
+
+#[test]
+fn an_error_that_only_edns_has_a_code_for() {
+    let name = ["a", "test"];
+    // No name, type OPT, 4096 bytes of room, 1 in the upper bits of the code, version 0, nothing behind it.
+    let edns = [&[0][..], &41_u16.to_be_bytes(), &4096_u16.to_be_bytes(), &[1, 0, 0, 0, 0, 0]].concat();
+    for (flags, code) in [(0x8180, 16), (0x8187, 23)] {
+        let mut answer = [message(7, flags, &name, 1, &[]), edns.clone()].concat();
+        answer[11] = 1;
+        let calls = Talk::new(Opening::UDP).client(query(7, &name, 1)).server(answer).calls();
+        assert!(calls[0].starts_with("dns request_response server_error "), "{calls:?}");
+        assert!(calls[0].contains(&format!("status_code=\"{code}\"")), "{calls:?}");
+    }
+}

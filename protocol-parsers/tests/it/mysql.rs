@@ -346,3 +346,39 @@ fn one_lost_answer_costs_its_own_call_and_no_other() {
     let lost = &calls[1];
     assert!(lost.contains("UPDATE a") && lost.ends_with("incomplete"), "{lost}");
 }
+
+/// A command of 17 MB: a packet as long as one can be, and another one.
+#[test]
+fn a_command_longer_than_a_packet_is_one_call_of_its_whole_length() {
+    let payload = [b"\x03INSERT INTO t VALUES ('", &*vec![b'z'; 17_000_000], b"')"].concat();
+    let (first, second) = payload.split_at(0xff_ffff);
+    let bytes = [packet(0, first), packet(1, second)].concat();
+    let kept = |from: usize, to: usize, missing: u64| (bytes[from..to].to_vec(), missing);
+    let whole = vec![kept(0, bytes.len(), 0)];
+    // Only the beginnings of the packets were captured.
+    let parts =
+        vec![kept(0, 300, 0xff_ff00 - 300), kept(0xff_ff00, 0xff_ff00 + 300, (bytes.len() - 0xff_ff00 - 300) as u64)];
+    let select = |at: usize| {
+        let rest = "request_type=\"COM_QUERY\" resource=\"SELECT ?\" endpoint=\"SELECT\" status_code=\"0\"";
+        line(&format!("request_response ok at {at} for 1000"), (13, 11), rest)
+    };
+    for pieces in [whole, parts] {
+        let count = pieces.len();
+        let mut talk = Talk::tcp().client(query("SELECT 1")).server(packet(1, OK));
+        for (bytes, missing) in pieces {
+            talk = talk.piece(Side::Client, &bytes, missing);
+        }
+        let talk = talk.server(packet(1, OK)).client(query("SELECT 2")).server(packet(1, OK));
+        for most in [65_483, usize::MAX] {
+            let calls = talk.calls_with(Options::default(), most);
+            let begin = format!("mysql request_response ok at 3000 for {count}000 ");
+            assert!(calls[1].starts_with(&begin), "{}", calls[1]);
+            assert!(calls[1].contains("bytes 17000034/11 "), "{}", calls[1]);
+            assert_eq!(
+                [&calls[0], &calls[2]],
+                [&select(1000), &select(4000 + 1000 * count)],
+                "in parts of {most} bytes"
+            );
+        }
+    }
+}

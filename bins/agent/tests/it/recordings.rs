@@ -35,13 +35,12 @@ fn as_its_client_saw_it(name: &str, expected: impl Fn(&Value) -> bool) {
             !seen[place] && places.get(&call["flow_id"]).is_none_or(|last| *last < place) && agree(entry, call)
         });
         let Some(place) = found else {
-            let brief = |call: &Value| {
-                ["flow_id", "request_type", "resource", "kind", "status_code", "exception"]
-                    .map(|name| call[name].to_string())
-            };
-            let left: Vec<_> =
-                calls.iter().zip(&seen).filter(|(_, seen)| !**seen).map(|(call, _)| brief(call)).collect();
-            panic!("{name}: the client saw {entry}, but the calls left are {:?}", &left[..left.len().min(4)]);
+            let left =
+                calls.iter().zip(&seen).filter(|(call, seen)| !**seen && call["request_type"] == entry["operation"]);
+            panic!(
+                "{name}: the client saw {entry}, but of these calls is left {:#?}",
+                left.map(|(call, _)| call).next()
+            );
         };
         seen[place] = true;
         places.insert(&calls[place]["flow_id"], place);
@@ -78,6 +77,12 @@ fn same(entry: &Value, call: &Value, except: &[&str]) -> bool {
             ("resource", Value::String(whole)) if call["captured_complete"] == false => {
                 call[name].as_str().is_some_and(|part| !part.is_empty() && whole.starts_with(part))
             }
+            ("resource_begin", Value::String(begin)) => {
+                call["resource"].as_str().is_some_and(|whole| whole.starts_with(begin.as_str()))
+            }
+            // What is cut off or has no answer has no duration. The capture has whole microseconds.
+            ("elapsed_ns", longest) => call["duration_ns"].as_u64() <= longest.as_u64().map(|longest| longest + 1000),
+            ("at_least_ns", least) => call["duration_ns"].as_u64() >= least.as_u64(),
             ("code", code) => call["status_code"] == *code,
             ("attributes", Value::Object(few)) => few.iter().all(|(name, value)| call["attributes"][name] == *value),
             (name, value) => call[name] == *value,
@@ -90,9 +95,27 @@ fn nothing(_: &Value) -> bool {
     false
 }
 
+/// What MySQL Connector/Python sends when it has logged in.
+fn logged_in(call: &Value) -> bool {
+    call["resource"].as_str().is_some_and(|text| text.starts_with("SET "))
+}
+
 #[test]
 fn http1() {
-    recording("http1", "nginx and curl: kept connections, errors, HEAD, POST, HTTP/1.0, three requests in one segment");
+    recording("http1", "nginx and curl: kept connections, errors, pipelines, long bodies both ways, a delayed answer");
+    as_its_client_saw_it("http1", nothing);
+}
+
+#[test]
+fn http1_cut() {
+    recording("http1_cut", "Python's HTTP server: joined late, slow, cancelled, client and server killed");
+    as_its_client_saw_it("http1_cut", nothing);
+}
+
+#[test]
+fn websocket() {
+    recording("websocket", "websockets: an upgrade, what is spoken after it, and one that is refused");
+    as_its_client_saw_it("websocket", nothing);
 }
 
 #[test]
@@ -101,16 +124,64 @@ fn redis() {
         "redis",
         "Redis and redis-cli in both protocol versions, errors, a transaction, redis-benchmark's pipeline",
     );
+    as_its_client_saw_it("redis", nothing);
+}
+
+#[test]
+fn redis_cut() {
+    recording(
+        "redis_cut",
+        "Redis: joined late, long pipelines and values, waiting, cancelled, client and server killed",
+    );
+    as_its_client_saw_it("redis_cut", nothing);
 }
 
 #[test]
 fn mysql() {
-    recording("mysql", "MariaDB and its client: statements, each kind of error, a refused login");
+    recording("mysql", "MariaDB and its client: statements, each kind of error, a slow one, a refused login");
+    as_its_client_saw_it("mysql", nothing);
+}
+
+#[test]
+fn mysql_cut() {
+    recording("mysql_cut", "MariaDB: joined late, pipelines, long commands, cancelled, client and server killed");
+    as_its_client_saw_it("mysql_cut", logged_in);
+}
+
+#[test]
+fn mysql_tls() {
+    recording(
+        "mysql_tls",
+        "MariaDB and its client: a connection that becomes TLS before the login, and one that does not",
+    );
+    as_its_client_saw_it("mysql_tls", nothing);
+}
+
+#[test]
+fn mysql_huge() {
+    recording("mysql_huge", "MariaDB: a command that is longer than a packet can be, and what comes after it");
+    as_its_client_saw_it("mysql_huge", logged_in);
 }
 
 #[test]
 fn dns() {
-    recording("dns", "dnsmasq and dig: an address, an alias, no such name, over TCP, backwards");
+    recording("dns", "dnsmasq and dig: an address, an alias, no such name, over TCP, backwards, refused");
+    as_its_client_saw_it("dns", nothing);
+}
+
+#[test]
+fn dns_bind() {
+    recording(
+        "dns_bind",
+        "BIND and dnspython: types, errors, EDNS, cut answers, a transfer, sent again, never answered",
+    );
+    as_its_client_saw_it("dns_bind", nothing);
+}
+
+#[test]
+fn mdns() {
+    recording("mdns", "python-zeroconf: a service offered, looked for, found and taken back");
+    as_its_client_saw_it("mdns", nothing);
 }
 
 #[test]
@@ -120,6 +191,12 @@ fn http2() {
         "nginx, curl and nghttp: from the first byte, many streams at once, errors, bodies, a table that overflows",
     );
     as_its_client_saw_it("http2", nothing);
+}
+
+#[test]
+fn http2_cut() {
+    recording("http2_cut", "nginx and h2: joined late, many streams, GOAWAY, resets by both, client and server killed");
+    as_its_client_saw_it("http2_cut", nothing);
 }
 
 #[test]
@@ -138,12 +215,30 @@ fn grpc() {
 }
 
 #[test]
+fn grpc_cut() {
+    recording(
+        "grpc_cut",
+        "grpcio: joined late, long messages, GOAWAY, cancelled, a deadline, client and server killed",
+    );
+    as_its_client_saw_it("grpc_cut", nothing);
+}
+
+#[test]
 fn dubbo() {
     recording(
         "dubbo",
         "bodies by hessian.js: results, exceptions, errors, one-way, answers out of order, both sides ask, a heartbeat",
     );
     as_its_client_saw_it("dubbo", nothing);
+}
+
+#[test]
+fn dubbo_cut() {
+    recording(
+        "dubbo_cut",
+        "bodies by hessian.js: joined late, pipelined, long, slow, a client killed, a connection reset",
+    );
+    as_its_client_saw_it("dubbo_cut", nothing);
 }
 
 #[test]
@@ -161,10 +256,7 @@ fn mysql_prepared() {
         "mysql_prepared",
         "MariaDB and MySQL Connector/Python: prepared statements, every command, each kind of error",
     );
-    // What the library sends when it has logged in.
-    as_its_client_saw_it("mysql_prepared", |call| {
-        call["resource"].as_str().is_some_and(|text| text.starts_with("SET "))
-    });
+    as_its_client_saw_it("mysql_prepared", logged_in);
 }
 
 #[test]
@@ -174,6 +266,21 @@ fn postgresql() {
         "PostgreSQL 15 with psql, pgbench and libpq: simple, extended, prepared, pipelines, COPY, errors, cancelling",
     );
     as_its_client_saw_it("postgresql", nothing);
+}
+
+#[test]
+fn postgresql_cut() {
+    recording(
+        "postgresql_cut",
+        "PostgreSQL: joined late, pipelines, long statements, cancelled, client and server killed",
+    );
+    as_its_client_saw_it("postgresql_cut", nothing);
+}
+
+#[test]
+fn postgresql_tls() {
+    recording("postgresql_tls", "PostgreSQL and psql: connections that become TLS, and one that does not");
+    as_its_client_saw_it("postgresql_tls", nothing);
 }
 
 #[test]
@@ -196,4 +303,23 @@ fn kafka() {
 fn kafka_librdkafka() {
     recording("kafka_librdkafka", "tansu and librdkafka: compression, idempotence, headers, a group");
     as_its_client_saw_it("kafka_librdkafka", nothing);
+}
+
+#[test]
+fn kafka_kcat() {
+    recording(
+        "kafka_kcat",
+        "tansu and kcat: every compression, batches in flight, offsets by time, a topic that is not there",
+    );
+    // The broker answers a Produce that wants no answer.
+    as_its_client_saw_it("kafka_kcat", |call| call["kind"] == "response_only");
+}
+
+#[test]
+fn kafka_cut() {
+    recording(
+        "kafka_cut",
+        "tansu and aiokafka: joined late, pipelines, long records, cancelled, client and broker killed",
+    );
+    as_its_client_saw_it("kafka_cut", nothing);
 }

@@ -1,23 +1,27 @@
-//! dnsmasq and dig.
+//! dnsmasq with dig, BIND with dnspython, multicast DNS among two of zeroconf.
 
 use anyhow::Result;
 use xtask::capture::capture;
-use xtask::servers::Dnsmasq;
-use xtask::workload::quiet;
+use xtask::servers::{Bind, Dnsmasq};
 
-use super::{Files, KEPT};
+use super::scripts::{python, python_joined};
+use super::{Files, WHOLE};
+
+/// Of multicast DNS.
+const MDNS: u16 = 5353;
 
 pub(super) fn dns(files: &Files) -> Result<()> {
     let server = Dnsmasq::start()?;
-    let port = server.port.to_string();
-    capture(&files.capture, &[server.port], KEPT, || {
-        for question in
-            [&["shop.test"][..], &["orders.test", "AAAA"], &["none.test"], &["+tcp", "db.test"], &["-x", "10.1.2.3"]]
-        {
-            let mut arguments = vec!["@127.0.0.1", "-p", &port, "+tries=1", "+time=2"];
-            arguments.extend(question);
-            quiet("dig", &arguments)?;
-        }
-        Ok(())
+    capture(&files.capture, &[server.port], WHOLE, || {
+        python("dns_dig", include_str!("dns_dig.py"), server.port, &files.log)
     })
+}
+
+pub(super) fn dns_bind(files: &Files) -> Result<()> {
+    let server = Bind::start()?;
+    python_joined("dns_bind", include_str!("dns_bind.py"), files, WHOLE, &[server.port], server.process.pid())
+}
+
+pub(super) fn mdns(files: &Files) -> Result<()> {
+    capture(&files.capture, &[MDNS], WHOLE, || python("mdns", include_str!("mdns.py"), MDNS, &files.log))
 }

@@ -1,43 +1,12 @@
 // Dubbo frames over a connection between two ends in this process; hessian.js writes the bodies.
-const fs = require('fs');
 const net = require('net');
-const { EncoderV2 } = require('hessian.js');
+const {
+  REQUEST, TWO_WAY, EVENT, OK, VALUE, NOTHING, VALUE_WITH_ATTACHMENTS, frame, ask, ok, fails, throws, pass, write,
+} = require('./dubbo_frames.js');
 
 const [port, path] = [Number(process.argv[2]), process.argv[3]];
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
-const [REQUEST, TWO_WAY, EVENT, HESSIAN] = [0x80, 0x40, 0x20, 2];
-const OK = 20;
-// Of an answer: what follows, with attachments behind it from the fourth on.
-const [EXCEPTION, VALUE, NOTHING, VALUE_WITH_ATTACHMENTS] = [0, 1, 2, 4];
 const log = [];
-
-function frame(flags, status, id, ...values) {
-  const encoder = new EncoderV2();
-  values.forEach((value) => encoder.write(value));
-  const body = encoder.get();
-  const head = Buffer.alloc(16);
-  head.writeUInt16BE(0xdabb, 0);
-  head[2] = flags | HESSIAN;
-  head[3] = status;
-  head.writeBigUInt64BE(BigInt(id), 4);
-  head.writeUInt32BE(body.length, 12);
-  return Buffer.concat([head, body]);
-}
-
-const thrown = (name, message) => ({ $class: name, $: { detailMessage: message, stackTrace: [], suppressedExceptions: [] } });
-
-// A request, what the log says of it, and the answer that the other end will give.
-function ask(id, service, method, answer, { types = '', values = [], attachments = {}, twoWay = true, ...known } = {}) {
-  const all = { path: service, interface: service, version: '1.0.0', ...attachments };
-  const request = frame(REQUEST | (twoWay ? TWO_WAY : 0), 0, id, '2.0.2', service, '1.0.0', method, types, ...values, all);
-  return { request, answer, entry: { operation: method, resource: service, request_id: String(id), ...known } };
-}
-
-const ok = (id, ...values) => ({ bytes: frame(0, OK, id, ...values), status: 'ok', code: '20' });
-const fails = (id, status, text) => ({ bytes: frame(0, status, id, text), status: 'error', code: String(status), message: text });
-const throws = (id, name, message) => ({
-  bytes: frame(0, OK, id, EXCEPTION, thrown(name, message)), status: 'error', code: '20', message: `${name}: ${message}`,
-});
 
 const ORDERS = 'com.shop.OrderService';
 const order = { $class: 'com.shop.Order', $: { id: 17, customer: 'Ann', lines: ['tea', 'cake'], total: 4.5 } };
@@ -66,26 +35,6 @@ const script = [
   // Nobody answers before the connection ends.
   ask(22, ORDERS, 'wait', null, { types: 'I', values: [3], status: 'unanswered' }),
 ];
-
-// Resolves when that many bytes have come.
-function hear(socket, length) {
-  return new Promise((resolve) => {
-    const take = () => {
-      if (socket.readableLength >= length) {
-        socket.off('readable', take);
-        socket.read(length);
-        resolve();
-      }
-    };
-    socket.on('readable', take);
-    take();
-  });
-}
-
-async function pass(from, to, bytes) {
-  from.write(bytes);
-  await hear(to, bytes.length);
-}
 
 async function main() {
   const accepted = new Promise((resolve) => {
@@ -118,7 +67,7 @@ async function main() {
   }
   client.end();
   server.end();
-  fs.writeFileSync(path, log.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+  write(log, path);
 }
 
 main();

@@ -4,7 +4,7 @@ use anyhow::Result;
 use xtask::capture::capture;
 use xtask::servers::{Nghttpx, Nginx};
 
-use super::scripts::python;
+use super::scripts::{python, python_joined};
 use super::{Files, WHOLE};
 
 pub(super) fn http2(files: &Files) -> Result<()> {
@@ -20,4 +20,16 @@ pub(super) fn http2_upgrade(files: &Files) -> Result<()> {
     capture(&files.capture, &[proxy.port], WHOLE, || {
         python("http2_upgrade", include_str!("http2_upgrade.py"), proxy.port, &files.log)
     })
+}
+
+pub(super) fn http2_cut(files: &Files) -> Result<()> {
+    let server = Nginx::start()?;
+    python_joined(
+        "http2_cut",
+        include_str!("http2_cut.py"),
+        files,
+        WHOLE,
+        &[server.http2_port, server.few_port],
+        server.process.pid(),
+    )
 }

@@ -1,16 +1,14 @@
 """librdkafka says in its debug output what it sends and receives."""
 import os
-import re
 import sys
 import tempfile
 
-from client_log import Log, end
+import librdkafka_log
+from client_log import Log
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 BROKER = f"127.0.0.1:{sys.argv[1]}"
-# As the protocol guide names them.
-NAMES = {"ApiVersion": "ApiVersions"}
 log = Log(sys.argv[2])
 said = tempfile.TemporaryFile("w+")
 os.dup2(said.fileno(), 2)
@@ -47,18 +45,6 @@ for _ in range(40):
 consumer.close()
 del admin
 
-# Lines are "…|SEND|client#kind-1| [thrd:…]: broker: Sent MetadataRequest (v12, 26 bytes @ 0, CorrId 2)".
 said.seek(0)
-open_entries = {}
-for line in said:
-    found = re.search(r"\|(\w+)#(\w+-\d+)\| .*: (Sent|Received) (\w+?)(Request|Response) \(v\d+, .*CorrId (\d+)", line)
-    if found is None:
-        continue
-    client, instance, what, name, _, number = found.groups()
-    # Each connection counts for itself; its thread carries the broker's name.
-    key = (client, instance, re.search(r"\[thrd:([^\]]*)\]", line)[1], number)
-    if what == "Sent":
-        open_entries[key] = log.begin(NAMES.get(name, name), request_id=number, domain=client)
-    else:
-        open_entries.pop(key)["kind"] = "request_response"
+librdkafka_log.read(log, said)
 log.write()

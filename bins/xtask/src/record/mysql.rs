@@ -3,26 +3,27 @@
 use anyhow::Result;
 use xtask::capture::capture;
 use xtask::servers::MariaDb;
-use xtask::workload::feed;
 
-use super::scripts::python;
+use super::scripts::{python, python_joined};
 use super::{Files, KEPT, WHOLE};
 
 pub(super) fn mysql(files: &Files) -> Result<()> {
     let server = MariaDb::start()?;
     capture(&files.capture, &[server.port], KEPT, || {
-        feed(
-            server.client()?.args(["--force", "shop"]),
-            "CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, customer VARCHAR(40), total DECIMAL(8,2));
-             INSERT INTO orders (customer, total) VALUES ('Ann', 1.5), ('Bob', 2.5);
-             SELECT customer, total FROM orders WHERE total > 1 ORDER BY id;
-             SELECT price FROM orders;
-             INSERT INTO orders (id, customer) VALUES (1, 'again');
-             SELEC 1;
-             UPDATE orders SET total = total + 1 WHERE customer = 'Ann';
-             DROP TABLE orders;",
-        )?;
-        feed(server.client()?.arg("-pwrong"), "SELECT 1;")
+        python("mysql_cli", include_str!("mysql_cli.py"), server.port, &files.log)
+    })
+}
+
+pub(super) fn mysql_cut(files: &Files) -> Result<()> {
+    let server = MariaDb::start()?;
+    python_joined("mysql_cut", include_str!("mysql_cut.py"), files, WHOLE, &[server.port], server.process.pid())
+}
+
+pub(super) fn mysql_huge(files: &Files) -> Result<()> {
+    let server = MariaDb::start()?;
+    // Of each segment hardly more than its headers.
+    capture(&files.capture, &[server.port], 400, || {
+        python("mysql_huge", include_str!("mysql_huge.py"), server.port, &files.log)
     })
 }
 
@@ -30,5 +31,12 @@ pub(super) fn mysql_prepared(files: &Files) -> Result<()> {
     let server = MariaDb::start()?;
     capture(&files.capture, &[server.port], WHOLE, || {
         python("mysql", include_str!("mysql.py"), server.port, &files.log)
+    })
+}
+
+pub(super) fn mysql_tls(files: &Files) -> Result<()> {
+    let server = MariaDb::start_with_tls()?;
+    capture(&files.capture, &[server.port], WHOLE, || {
+        python("mysql_tls", include_str!("mysql_tls.py"), server.port, &files.log)
     })
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use super::{local, program};
+use super::{certify, local, program};
 use crate::child::{Running, free_port};
 
 /// A running MariaDB server.
@@ -24,6 +24,18 @@ impl MariaDb {
     /// # Errors
     /// When it is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::started(false)
+    }
+
+    /// The same, and it speaks TLS with those who ask for it.
+    ///
+    /// # Errors
+    /// When it or OpenSSL is not installed, or it does not start.
+    pub fn start_with_tls() -> Result<Self> {
+        Self::started(true)
+    }
+
+    fn started(tls: bool) -> Result<Self> {
         let (folder, port) = (TempDir::new()?, free_port()?);
         let data = folder.path().join("data");
         let data = format!("--datadir={}", data.display());
@@ -39,6 +51,12 @@ impl MariaDb {
             "--innodb-flush-log-at-trx-commit=0",
         ]);
         command.arg(format!("--port={port}")).arg(format!("--socket={}", folder.path().join("socket").display()));
+        if tls {
+            certify(folder.path())?;
+            for (option, file) in [("key", "key"), ("cert", "certificate")] {
+                command.arg(format!("--ssl-{option}={}", folder.path().join(file).display()));
+            }
+        }
         let process = Running::start(&mut command)?;
         let mut server = Self { process, port, _folder: folder };
         server.process.wait_for_port(local(port))?;

@@ -1,4 +1,4 @@
-//! PostgreSQL without TLS, with a database `shop`.
+//! PostgreSQL with a database `shop`, and without TLS unless asked for.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use super::{local, program};
+use super::{certify, local, program};
 use crate::child::{Running, find, free_port};
 use crate::packages::is_root;
 
@@ -32,6 +32,18 @@ impl PostgreSql {
     /// # Errors
     /// When it is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::started(false)
+    }
+
+    /// The same, and it speaks TLS with those who ask for it.
+    ///
+    /// # Errors
+    /// When it or OpenSSL is not installed, or it does not start.
+    pub fn start_with_tls() -> Result<Self> {
+        Self::started(true)
+    }
+
+    fn started(tls: bool) -> Result<Self> {
         let (folder, port) = (TempDir::new()?, free_port()?);
         let account = Account::of_server()?;
         let data = folder.path().join("data");
@@ -49,6 +61,13 @@ impl PostgreSql {
         let server = find("initdb").context("initdb is not installed")?.with_file_name("postgres");
         let mut command = under(account, &server.to_string_lossy())?;
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", "", "-F"]);
+        if tls {
+            certify(&data)?;
+            if let Some(Account { user, group }) = account {
+                chown(data.join("key"), Some(user), Some(group))?;
+            }
+            command.args(["-c", "ssl=on", "-c", "ssl_key_file=key", "-c", "ssl_cert_file=certificate"]);
+        }
         let mut process = Running::start(command.current_dir(folder.path()))?;
         let psql = |statements: &[&str]| {
             let mut command = program("psql")?;
