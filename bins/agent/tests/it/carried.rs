@@ -136,7 +136,9 @@ fn however_the_packets_of_a_recording_are_cut_its_calls_are_the_same() {
         let fragments: Vec<_> =
             packets.iter().zip(1..).flat_map(|(packet, number)| fragments(packet, number)).collect();
         assert_eq!(told(&read(LinkType::RawIp, &fragments), &["flow"]), calls, "{name} in fragments");
-        for most in [100, 700] {
+        // Where a connection is joined in its middle, messages are looked for where segments begin.
+        let sizes: &[usize] = if name.contains("_cut") { &[] } else { &[100, 700] };
+        for &most in sizes {
             let segments: Vec<_> = packets.iter().flat_map(|packet| segments(packet, most)).collect();
             assert_eq!(told(&read(LinkType::RawIp, &segments), &["flow"]), calls, "{name} in segments of {most}");
         }
