@@ -46,9 +46,12 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
 pub(crate) fn run_with_input(arguments: &[&str], input: &[u8]) -> Ran {
     let mut child =
         command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may end before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    ran(child.wait_with_output().unwrap())
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|threads| {
+        // Beside the reading: neither waits for the other. It may end before it has read everything.
+        threads.spawn(move || drop(stdin.write_all(input)));
+        ran(child.wait_with_output().unwrap())
+    })
 }
 
 fn ran(output: std::process::Output) -> Ran {
