@@ -323,9 +323,9 @@ impl Conversations {
     /// Ends the requests of a conversation that have waited too long.
     fn end_requests(&mut self, slot: Slot) {
         let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
         let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) else { return };
-        reader.handle_timeout(speakers, &mut reading.dialog, self.clock.told());
+        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
+        reader.handle_timeout(speakers, &mut reading.connection, self.clock.told());
         if let Some(deadline) = reader.poll_timeout(reading) {
             // What is due is done: the next time is never before now.
             self.table.file_request(slot, self.clock.steady_at(deadline).max(self.clock.steady()));
@@ -360,14 +360,14 @@ impl Conversations {
         let Some(mut flow) = self.table.remove(slot) else { return };
         stats.flows_closed += 1;
         let addresses = &self.table.addresses;
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
         if let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) {
+            let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
             let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
             for end in End::BOTH {
-                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.dialog, end, piece);
+                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.connection, end, piece);
                 reading.streams[end].finish(&mut shared, &mut hand_on);
             }
-            reader.close(speakers, &mut reading.dialog);
+            reader.close(speakers, &mut reading.connection);
         }
         let close = flow.close(ended);
         if let Some(rollup) = &mut self.rollup {
@@ -442,29 +442,30 @@ fn read_segment(
 ) {
     let (from, other) = (view.from, view.from.other());
     let flags = header.flags;
-    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+    let (who, marks) = (flow.who, flow.marks);
     let ack = flow.acknowledged_bytes(other, header.ack);
     let fins = End::BOTH.map(|end| flow.fin(end));
-    let Some(Reading { streams, dialog, .. }) = reader.open(flow) else { return };
+    let Some(reading) = reader.open(flow) else { return };
     let seq = header.seq.wrapping_add(u32::from(flags.syn()));
-    if flags.syn() {
-        streams[from].begin(seq);
+    let brings_bytes = view.payload.len > 0 || flags.fin();
+    let is_heard = flags.ack() && reading.streams[from].is_near(header.seq);
+    if flags.syn() || brings_bytes {
+        reading.streams[from].begin(seq);
     }
+    let speakers = Speakers { who, marks, addresses, base: reading.base() };
+    let Reading { streams, connection } = reading;
     // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-    let is_heard = flags.ack() && streams[from].is_near(header.seq);
     if is_heard && (view.payload.len > 0 || streams[other].is_waiting()) {
-        streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, dialog, other, piece));
+        streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, connection, other, piece));
     }
-    if view.payload.len > 0 || flags.fin() {
-        streams[from].begin(seq);
-        dialog.base[from] = streams[from].base();
+    if brings_bytes {
         streams[from].push(time, seq, view.payload, flags.fin(), shared, &mut |piece| {
-            reader.read(speakers, dialog, from, piece);
+            reader.read(speakers, connection, from, piece);
         });
     }
     let is_read = |end: End| fins[end].is_some_and(|fin| streams[end].reached(fin));
     if is_read(End::Low) && is_read(End::High) {
-        reader.close(speakers, dialog);
+        reader.close(speakers, connection);
     }
 }
 
@@ -478,13 +479,12 @@ fn datagram(
     stats: &mut Stats,
 ) {
     let Some(reader) = reader else { return };
-    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: [None; 2] };
     let Some(reading) = reader.open(flow) else { return };
     let payload = view.payload;
-    let sent = &mut reading.datagram_bytes[view.from];
-    let piece = Piece { time, offset: *sent, bytes: payload.bytes, missing: payload.missing() };
-    *sent += u64::from(payload.len);
+    let offset = reading.streams[view.from].pass(payload.len);
+    let piece = Piece { time, offset, bytes: payload.bytes, missing: payload.missing() };
     stats.bytes_delivered += payload.bytes.len() as u64;
     stats.bytes_missing += u64::from(payload.missing());
-    reader.read(speakers, &mut reading.dialog, view.from, piece);
+    reader.read(speakers, &mut reading.connection, view.from, piece);
 }

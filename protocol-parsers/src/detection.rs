@@ -18,7 +18,7 @@ const PIECES: usize = 64;
 const MOST_PIECES: usize = 128;
 
 /// How the search stands between two chunks.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search {
     /// Windows that fitted nothing.
     pub(crate) failures: u16,

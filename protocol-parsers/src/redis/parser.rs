@@ -22,7 +22,7 @@ const LONG: u64 = 4096;
 /// After a loss, a line that is not complete is waited for up to this length.
 const LONGEST_LINE: usize = 512;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RedisParser {
     lanes: [Lane; 2],
     /// Confirmations of the subscription being answered that are still to come.
@@ -40,7 +40,7 @@ pub(super) struct RedisParser {
     opaque: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Lane {
     /// Elements still to come of a value whose beginning was reported, and the message they belong to.
     left: u64,
@@ -114,6 +114,10 @@ impl Parser for RedisParser {
         // A command or an array behind the end of something else.
         let mut arrays = memmem::find_iter(input, b"\r\n*").map(|at| at + 2);
         arrays.find(|at| matches!(begins(*at), Resync::At(_))).map_or(Resync::Nowhere, Resync::At)
+    }
+
+    fn is_as_new(&self) -> bool {
+        *self == Self::default()
     }
 
     fn memory(&self) -> usize {
