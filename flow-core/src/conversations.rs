@@ -185,7 +185,7 @@ impl Conversations {
         if self.rollup.is_some() {
             self.touched.note(slot, flow);
         }
-        let before = (flow.marks, flow.counts.has_packets(view.from));
+        let before = flow.marks;
         flow.count(view, packet.time, self.clock.steady());
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         let mut reader = self.reader.as_mut();
@@ -197,13 +197,13 @@ impl Conversations {
             Header::Icmp => {}
         }
         // A later end need not be noted: it is found when the noted one has come.
-        let stands_otherwise = is_new || !before.1 || flow.marks.stands_otherwise(before.0);
+        let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
         if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
             self.table.file_request(slot, self.clock.steady_at(deadline));
         }
-        if stands_otherwise {
+        if ends_otherwise {
             self.table.file(slot, &self.options.limits);
         }
         if is_new {

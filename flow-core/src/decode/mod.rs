@@ -215,7 +215,7 @@ mod tests {
             }
             let (time, link) = (Timestamp::ZERO, LinkType::ETHERNET);
             let packet = Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None };
-            let Some(plain) = plain::plain(&packet) else { return Ok(()) };
+            let Some(plain) = plain(&packet) else { return Ok(()) };
             let (mut layers, region) = (Layers::NONE, Region::new(&frame, original_len));
             match walk(Next::Link(link), region, &mut layers, None::<&mut Fragments>) {
                 Ok(Walked::Packet(view)) => prop_assert_eq!(text(&plain.view), text(&view)),
@@ -231,7 +231,7 @@ mod tests {
     fn what_is_no_tunnel_is_plain() {
         let is_plain = frames().into_iter().map(|frame| {
             let (time, link, original_len) = (Timestamp::ZERO, LinkType::ETHERNET, frame.len() as u32);
-            plain::plain(&Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None }).is_some()
+            plain(&Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None }).is_some()
         });
         // The last ones go to the port of VXLAN.
         assert_eq!(is_plain.collect::<Vec<_>>(), [true, true, true, true, false, false]);
