@@ -30,7 +30,7 @@ const _: () = assert!(size_of::<Connection>() <= 56, "there are many, and most a
 /// What is known of a connection at all times.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts {
-    /// Of each of the protocol's sides, the offset of the next byte; [`UNSEEN`](Self::UNSEEN) before the first.
+    /// Of each of the protocol's sides, the offset of the next byte; [`UNSEEN`](Self::UNSEEN) before the first, where that may be any.
     pub(crate) next: [u64; 2],
     /// The one that is read. Where none is, the last one that calls were reported of.
     pub(crate) protocol: Option<Protocol>,
@@ -100,7 +100,7 @@ impl Connection {
     #[must_use]
     pub fn new(opening: Opening) -> Self {
         let facts = Facts {
-            next: [Facts::UNSEEN; 2],
+            next: [if opening.from_start { 0 } else { Facts::UNSEEN }; 2],
             protocol: None,
             opening,
             state: State::Detecting(Search::default()),
@@ -154,7 +154,7 @@ impl Connection {
 }
 
 impl Facts {
-    /// Of a side that has not sent anything.
+    /// Nothing of this side was seen.
     pub(crate) const UNSEEN: u64 = u64::MAX;
 
     /// The side, as handed in, that is the client.

@@ -140,21 +140,16 @@ impl Dissector {
 
     #[inline(always)]
     fn take_in(&mut self, connection: &mut Active, chunk: &mut StreamChunk<'_>) {
-        let opening = connection.facts.opening;
         let side = connection.turn(chunk.side);
         let next = &mut connection.facts.next[side.index()];
-        let expected = match *next {
-            Facts::UNSEEN if opening.from_start => 0,
-            Facts::UNSEEN => chunk.offset,
-            next => next,
-        };
+        let expected = if *next == Facts::UNSEEN { chunk.offset } else { *next };
         let known = expected.saturating_sub(chunk.offset).min(chunk.bytes.len() as u64);
         let bytes = chunk.bytes.get(known as usize..).unwrap_or_default();
         let offset = chunk.offset + known;
         let gap = offset.saturating_sub(expected);
         *next = expected.max(offset + bytes.len() as u64);
         (chunk.offset, chunk.bytes) = (offset, bytes);
-        if opening.transport.is_datagram() {
+        if connection.facts.opening.transport.is_datagram() {
             self.datagram(connection, chunk);
             return;
         }
