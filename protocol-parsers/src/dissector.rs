@@ -21,7 +21,7 @@ pub(crate) const POOL: usize = 1024;
 const KEPT: usize = 1024;
 
 /// What is pooled moves in and out without being copied.
-type Pool<T> = Vec<Box<T>>;
+pub(crate) type Pool<T> = Vec<Box<T>>;
 
 /// Reads connections. One per thread; any number of [`Connection`]s take turns in it and share its working memory.
 ///

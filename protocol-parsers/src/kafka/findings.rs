@@ -9,7 +9,7 @@ use super::errors;
 use super::names::Names;
 use super::shape::{Number, Text};
 use super::walk::Sink;
-use crate::dissector::POOL;
+use crate::dissector::{POOL, Pool};
 use crate::fields::Text::Valid;
 use crate::fields::{push_escaped, push_number};
 use crate::trace_context::{self, Header};
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     /// What connections told each other.
     names: Names,
     /// Room for what is found, for the next messages.
-    spare: Vec<Box<Findings>>,
+    spare: Pool<Findings>,
 }
 
 impl Shared {

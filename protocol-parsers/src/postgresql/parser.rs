@@ -219,7 +219,7 @@ impl PostgreSqlParser {
                 let mut body = Cursor(request.body);
                 match (body.byte(), body.zero_string()) {
                     (Some(b'S'), Some(name)) => {
-                        self.statements.iter_mut().for_each(|known| known.close_statement(name))
+                        self.statements.iter_mut().for_each(|known| known.close_statement(name));
                     }
                     (Some(b'P'), Some(name)) => self.statements.iter_mut().for_each(|known| known.close_portal(name)),
                     _ => {}
