@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::command;
+use super::command::{self, Replies};
 use super::wire::{self, Line, Name, Progress, Scan};
 use crate::{
     Body, Field, Input, Key, MessageWriter, Next, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
@@ -47,16 +47,6 @@ struct Lane {
     of: Option<Part>,
     /// How far an incomplete value was looked through.
     scan: Option<Scan>,
-}
-
-/// What CLIENT REPLY said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Replies {
-    #[default]
-    On,
-    Off,
-    /// Not to the next command.
-    Skip,
 }
 
 impl Parser for RedisParser {
