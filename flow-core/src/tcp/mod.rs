@@ -110,7 +110,7 @@ impl Flow {
     /// Whether all that was seen is a reset that answers this SYN.
     fn refuses(&self, from: End, header: &TcpHeader) -> bool {
         self.marks.of(from.other(), Marks::RESET)
-            && !self.marks.has(Marks::BEYOND_HANDSHAKE | Marks::SEEN * 3)
+            && !self.marks.has(Marks::BEYOND_HANDSHAKE | (Marks::SEEN * 3))
             && self.tcp.talk.words[from] == header.seq.wrapping_add(1)
     }
 
