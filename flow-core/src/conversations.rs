@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
-use crate::decode::{Header, Layers, TcpHeader, View};
+use crate::decode::{Header, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
@@ -16,7 +16,7 @@ use crate::segments::Passage;
 use crate::table::{Found, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
-use crate::{CallRecord, FlowRecord, Metric, Options, Output, Packet, Stats};
+use crate::{CallRecord, FlowRecord, Layer, Metric, Options, Output, Packet, Stats};
 
 /// All conversations and what waits to be handed out.
 pub(crate) struct Conversations {
@@ -132,8 +132,8 @@ impl Conversations {
 
     /// The hash of a packet's conversation.
     #[inline]
-    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers) -> u64 {
-        self.table.hash(&view.tuple, packet.interface, layers.as_slice())
+    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &[Layer]) -> u64 {
+        self.table.hash(&view.tuple, packet.interface, layers)
     }
 
     /// A conversation with this hash will be looked for soon.
@@ -154,7 +154,7 @@ impl Conversations {
         &mut self,
         packet: &Packet<'_>,
         view: &View<'_>,
-        layers: &Layers,
+        layers: &[Layer],
         hash: u64,
         stats: &mut Stats,
     ) {
@@ -170,14 +170,14 @@ impl Conversations {
                 }
                 self.make_room(stats);
                 stats.flows_opened += 1;
-                if Opening::is_one(view) && layers.count() == 0 {
+                if Opening::is_one(view) && layers.is_empty() {
                     self.open(packet, view, hash);
                     return;
                 }
                 let id = self.next_id();
                 let slot = self.table.insert(hash, |addresses| {
                     let between = Between::new(&view.tuple, packet.interface, addresses);
-                    Flow::new(Who { id, between }, packet.time, view, layers.as_slice())
+                    Flow::new(Who { id, between }, packet.time, view, layers)
                 });
                 (slot, true)
             }
