@@ -190,13 +190,7 @@ impl Fields {
     /// Sets `field` to `value`, escaped where they are no UTF-8, cut at `limit`. Says whether it was cut. A field that is
     /// already set stays as it is.
     pub(crate) fn set(&mut self, field: Field, value: Text<'_>, limit: usize) -> bool {
-        match value {
-            Text::Valid(text) if text.len() <= limit => {
-                self.set_valid(field, text);
-                false
-            }
-            value => self.set_with(field, usize::MAX, |text| value.push_to(text, limit)),
-        }
+        self.set_with(field, usize::MAX, |text| value.push_to(text, limit))
     }
 
     /// The same with text that is known to be short enough.
@@ -294,6 +288,52 @@ impl Fields {
         self.attributes = self.attributes.saturating_add(1);
     }
 
+    /// Sets `field` to text that [`join`](Self::join) brings, so many bytes.
+    pub(crate) fn expect(&mut self, field: Field, length: usize) {
+        self.entries.push(entry(field as u8, length));
+        self.present |= 1 << field as u8;
+    }
+
+    /// Adds an attribute that [`join`](Self::join) brings: so many bytes of name, so many of text.
+    pub(crate) fn expect_attribute(&mut self, key: usize, value: usize) {
+        self.entries.extend([entry(KEY, key), entry(TEXT, value)]);
+        self.attributes = self.attributes.saturating_add(1);
+    }
+
+    /// Brings the texts that were expected, in their order, escaped where they are no UTF-8 and then cut at `limit` each. Says how many
+    /// were cut. None of them begins within a character, so that together they are UTF-8 only if each of them is.
+    pub(crate) fn join(&mut self, texts: &[u8], limit: usize) -> u64 {
+        match core::str::from_utf8(texts) {
+            Ok(texts) => {
+                self.text.push_str(texts);
+                0
+            }
+            Err(_) => self.join_escaped(texts, limit),
+        }
+    }
+
+    #[cold]
+    fn join_escaped(&mut self, mut texts: &[u8], limit: usize) -> u64 {
+        let (mut expected, mut length) = (self.entries.len(), 0);
+        while length < texts.len() && expected > 0 {
+            expected -= 1;
+            length += length_of(self.entries[expected]);
+        }
+        let mut cut = 0;
+        for entry in self.entries.get_mut(expected..).unwrap_or_default() {
+            let (text, rest) = texts.split_at_checked(length_of(*entry)).unwrap_or((texts, &[]));
+            let (tag, start) = ((*entry >> LENGTH_BITS) as u8, self.text.len());
+            let is_cut = push_escaped(&mut self.text, text, limit);
+            *entry = self::entry(tag, self.text.len() - start);
+            if tag < KEY {
+                self.cut |= u16::from(is_cut) << tag;
+            }
+            cut += u64::from(is_cut);
+            texts = rest;
+        }
+        cut
+    }
+
     fn enter(&mut self, tag: u8, start: usize) {
         self.entries.push(entry(tag, self.text.len() - start));
     }
@@ -307,7 +347,7 @@ impl Fields {
     fn entries(&self) -> impl Iterator<Item = (u8, &str)> {
         let mut start = 0;
         self.entries.iter().map(move |entry| {
-            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            let length = length_of(*entry);
             let text = self.text.get(start..start + length).unwrap_or_default();
             start += length;
             ((entry >> LENGTH_BITS) as u8, text)
@@ -322,7 +362,7 @@ impl Fields {
     fn place_of(&self, field: Field) -> Option<core::ops::Range<usize>> {
         let mut start = 0;
         for entry in &self.entries {
-            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            let length = length_of(*entry);
             if entry >> LENGTH_BITS == u32::from(field as u8) {
                 return Some(start..start + length);
             }
@@ -398,12 +438,23 @@ fn entry(tag: u8, length: usize) -> u32 {
     u32::from(tag) << LENGTH_BITS | length.min(most) as u32
 }
 
+fn length_of(entry: u32) -> usize {
+    (entry & ((1 << LENGTH_BITS) - 1)) as usize
+}
+
 /// Appends a number in decimal, without the detour through `core::fmt`.
 pub(crate) fn push_number(text: &mut String, number: i64) {
     if number < 0 {
         text.push('-');
     }
-    push_escaped(text, decimal(number.unsigned_abs(), &mut [0; 20]), usize::MAX);
+    push_decimal(text, number.unsigned_abs());
+}
+
+fn push_decimal(text: &mut String, number: u64) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// The digits of a number.
