@@ -565,6 +565,27 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_are_joined_are_the_same_as_each_on_its_own() {
+        let values: [&[u8]; 6] = [b"a", b"\xc3", b"\xffb", "\u{e4}\u{20ac}".as_bytes(), b"b\xe2\x82", b"ccc"];
+        for pick in 0..values.len().pow(3) {
+            let picked = [pick % 6, pick / 6 % 6, pick / 36].map(|at| values[at]);
+            let (mut joined, mut single, mut cut) = (Fields::default(), Fields::default(), 0);
+            for fields in [&mut joined, &mut single] {
+                fields.set(Field::Domain, Text::Valid("before"), 9);
+            }
+            for (field, value) in [Field::Resource, Field::Endpoint].into_iter().zip(picked) {
+                joined.expect(field, value.len());
+                cut += u64::from(single.set(field, Text::Bytes(value), 5));
+            }
+            joined.expect_attribute(1, picked[2].len());
+            cut += u64::from(single.attribute("k", Text::Bytes(picked[2]), 5));
+            let texts = [picked[0], picked[1], b"k", picked[2]].concat();
+            assert_eq!(joined.join(&texts, 5), cut, "{picked:?}");
+            assert_eq!(alloc::format!("{joined:?}"), alloc::format!("{single:?}"));
+        }
+    }
+
+    #[test]
     fn merging_keeps_what_is_there() {
         let mut request = Fields::default();
         request.set(Field::Resource, Text::Bytes(b"/a"), 100);
