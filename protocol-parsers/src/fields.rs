@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
+use crate::decimal::push_number;
+
 /// A text field of a call. The meaning of each per protocol stands in the protocol's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -203,6 +205,7 @@ impl Fields {
 
     /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself. Nothing
     /// appended is no value.
+    #[inline]
     pub(crate) fn set_with(&mut self, field: Field, limit: usize, write: impl FnOnce(&mut String) -> bool) -> bool {
         if self.has(field) {
             return false;
@@ -442,35 +445,6 @@ fn length_of(entry: u32) -> usize {
     (entry & ((1 << LENGTH_BITS) - 1)) as usize
 }
 
-/// Appends a number in decimal, without the detour through `core::fmt`.
-pub(crate) fn push_number(text: &mut String, number: i64) {
-    if number < 0 {
-        text.push('-');
-    }
-    push_decimal(text, number.unsigned_abs());
-}
-
-fn push_decimal(text: &mut String, number: u64) {
-    if number >= 10 {
-        push_decimal(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
-}
-
-/// The digits of a number.
-pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    for (position, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        first = position;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(first..).unwrap_or_default()
-}
-
 /// Appends `bytes` as UTF-8, every invalid byte as `\xNN`, at most `limit` bytes of text. Says whether something was cut.
 pub(crate) fn push_escaped(text: &mut String, bytes: &[u8], limit: usize) -> bool {
     if bytes.len() <= limit
@@ -518,16 +492,6 @@ fn cut_at(text: &mut String, end: usize) -> bool {
 mod tests {
     use super::*;
     use alloc::string::ToString;
-
-    #[test]
-    fn numbers_in_decimal() {
-        for number in [0, 7, 10, 12_345, -1, i64::MIN, i64::MAX] {
-            let mut text = String::new();
-            push_number(&mut text, number);
-            assert_eq!(text, number.to_string());
-        }
-        assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
-    }
 
     fn escaped(bytes: &[u8], limit: usize) -> (String, bool) {
         let mut text = String::new();

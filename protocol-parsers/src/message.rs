@@ -4,7 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::call::{Record, Role};
-use crate::fields::{Text, decimal};
+use crate::decimal;
+use crate::fields::Text;
 use crate::open::OpenCalls;
 use crate::{Field, Key, Options, Part, Protocol, Side, Stats, Status, Tap, Transport};
 
@@ -187,6 +188,7 @@ impl MessageWriter<'_> {
     }
 
     /// Sets a text field to what `write` appends to the string it is given. It must append only.
+    #[inline]
     pub fn field_with(&mut self, field: Field, write: impl FnOnce(&mut String)) {
         self.settle();
         let cut = self.draft.fields.set_with(field, self.options.limits.text_bytes, |text| {
@@ -211,7 +213,7 @@ impl MessageWriter<'_> {
     /// Sets a text field to a number in decimal.
     pub fn field_number(&mut self, field: Field, number: u64) {
         let mut digits = [0; 20];
-        self.field(field, decimal(number, &mut digits));
+        self.field(field, decimal::digits(number, &mut digits));
     }
 
     /// What was written into a field of this message so far.
