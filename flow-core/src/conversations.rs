@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
-use crate::decode::{Header, Layers, TcpHeader, View};
+use crate::decode::{Header, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
@@ -15,7 +15,7 @@ use crate::rollup::Rollup;
 use crate::table::{Found, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
-use crate::{CallRecord, FlowRecord, Metric, Options, Output, Packet, Stats};
+use crate::{CallRecord, FlowRecord, Layer, Metric, Options, Output, Packet, Stats};
 
 /// All conversations and what waits to be handed out.
 pub(crate) struct Conversations {
@@ -131,8 +131,8 @@ impl Conversations {
 
     /// The hash of a packet's conversation.
     #[inline]
-    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers) -> u64 {
-        self.table.hash(&view.tuple, packet.interface, layers.as_slice())
+    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &[Layer]) -> u64 {
+        self.table.hash(&view.tuple, packet.interface, layers)
     }
 
     /// A conversation with this hash will be looked for soon.
@@ -153,7 +153,7 @@ impl Conversations {
         &mut self,
         packet: &Packet<'_>,
         view: &View<'_>,
-        layers: &Layers,
+        layers: &[Layer],
         hash: u64,
         stats: &mut Stats,
     ) {
@@ -169,14 +169,14 @@ impl Conversations {
                 }
                 self.make_room(stats);
                 stats.flows_opened += 1;
-                if Opening::is_one(view) && layers.count() == 0 {
+                if Opening::is_one(view) && layers.is_empty() {
                     self.open(packet, view, hash);
                     return;
                 }
                 let id = self.next_id();
                 let slot = self.table.insert(hash, |addresses| {
                     let between = Between::new(&view.tuple, packet.interface, addresses);
-                    Flow::new(Who { id, between }, packet.time, view, layers.as_slice())
+                    Flow::new(Who { id, between }, packet.time, view, layers)
                 });
                 (slot, true)
             }
@@ -185,7 +185,7 @@ impl Conversations {
         if self.rollup.is_some() {
             self.touched.note(slot, flow);
         }
-        let before = (flow.marks, flow.counts.has_packets(view.from));
+        let before = flow.marks;
         flow.count(view, packet.time, self.clock.steady());
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         let mut reader = self.reader.as_mut();
@@ -197,13 +197,13 @@ impl Conversations {
             Header::Icmp => {}
         }
         // A later end need not be noted: it is found when the noted one has come.
-        let stands_otherwise = is_new || !before.1 || flow.marks.stands_otherwise(before.0);
+        let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
         if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
             self.table.file_request(slot, self.clock.steady_at(deadline));
         }
-        if stands_otherwise {
+        if ends_otherwise {
             self.table.file(slot, &self.options.limits);
         }
         if is_new {
