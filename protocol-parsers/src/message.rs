@@ -119,6 +119,15 @@ impl MessageWriter<'_> {
 
     /// Sets a text field. Bytes that are no UTF-8 are escaped as `\xNN`; what is set already stays.
     pub fn field(&mut self, field: Field, bytes: &[u8]) {
+        if self.gathered.is_empty() {
+            self.text(field, Text::Bytes(bytes));
+        } else {
+            self.gather(field, bytes);
+        }
+    }
+
+    /// The same as the first of several texts in a row, which are then checked together: copying one alone would cost more than it saves.
+    pub(crate) fn gather(&mut self, field: Field, bytes: &[u8]) {
         self.field_bytes_with(field, |gathered| gathered.extend_from_slice(bytes));
     }
 
@@ -167,12 +176,18 @@ impl MessageWriter<'_> {
     }
 
     /// Sets a text field.
+    #[inline]
     pub(crate) fn text(&mut self, field: Field, text: Text<'_>) {
         self.settle();
         let limit = self.options.limits.text_bytes;
-        match text {
-            Text::Valid(text) if text.len() <= limit => self.draft.fields.set_valid(field, text),
-            _ => self.stats.texts_cut += u64::from(self.draft.fields.set(field, text, limit)),
+        let valid = match text {
+            Text::Valid(text) if text.len() <= limit => Some(text),
+            Text::Bytes(bytes) if bytes.len() <= limit => core::str::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        match valid {
+            Some(text) => self.draft.fields.set_valid(field, text),
+            None => self.stats.texts_cut += u64::from(self.draft.fields.set(field, text, limit)),
         }
     }
 
@@ -236,7 +251,8 @@ impl MessageWriter<'_> {
 
     /// Adds an attribute.
     pub fn attribute(&mut self, key: &str, value: &[u8]) {
-        if value.len() > self.options.limits.text_bytes || matches!(value.first(), Some(0x80..0xc0)) {
+        let apart = value.len() > self.options.limits.text_bytes || matches!(value.first(), Some(0x80..0xc0));
+        if apart || self.gathered.is_empty() {
             return self.attribute_text(key, Text::Bytes(value));
         }
         if self.room_for_attribute() {

@@ -199,7 +199,7 @@ impl Http1Parser {
             }
         }
         message.request(Key::Order);
-        message.field(Field::RequestType, line.method);
+        message.gather(Field::RequestType, line.method);
         let path = line.path();
         if !path.is_empty() {
             url::write(message, Field::Resource, path);
