@@ -33,6 +33,7 @@ pub struct Dissector {
     /// The message being read.
     pub(crate) draft: Box<Record>,
     pub(crate) scratch: String,
+    pub(crate) gathered: Vec<u8>,
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
@@ -59,6 +60,7 @@ impl Dissector {
             stats: Stats::default(),
             draft: Box::default(),
             scratch: String::new(),
+            gathered: Vec::new(),
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
