@@ -132,7 +132,7 @@ impl Dissector {
 
     /// The calls that wait for [`poll`](Self::poll), in the order in which it will hand them out.
     pub fn waiting_calls(&self) -> impl Iterator<Item = Call<'_>> {
-        self.ready.iter().map(Call)
+        self.ready.iter().skip(usize::from(self.handed_out)).map(Call)
     }
 
     /// How many calls wait for [`poll`](Self::poll).
