@@ -213,7 +213,6 @@ impl Conversations {
         if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
             self.roll_touched();
         }
-        self.count_waiting_calls();
     }
 
     /// A connection begins with this SYN.
@@ -254,6 +253,8 @@ impl Conversations {
     /// Brings everything to the present.
     #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, stats: &mut Stats) {
+        // As if those of the packet before had been handed out by now: rows come in the order in which they are first counted.
+        self.count_waiting_calls();
         self.clock.see(time);
         self.is_finished = false;
         while let Some((slot, reason)) = self.due() {
