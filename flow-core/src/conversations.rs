@@ -10,8 +10,9 @@ use crate::decode::{Header, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
-use crate::reader::{Reader, Reading, Speakers};
+use crate::reader::{Reader, Speakers};
 use crate::rollup::Rollup;
+use crate::segments::Passage;
 use crate::table::{Found, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
@@ -212,7 +213,6 @@ impl Conversations {
         if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
             self.roll_touched();
         }
-        self.count_waiting_calls();
     }
 
     /// A connection begins with this SYN.
@@ -253,6 +253,8 @@ impl Conversations {
     /// Brings everything to the present.
     #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, stats: &mut Stats) {
+        // As if those of the packet before had been handed out by now: rows come in the order in which they are first counted.
+        self.count_waiting_calls();
         self.clock.see(time);
         self.is_finished = false;
         while let Some((slot, reason)) = self.due() {
@@ -309,7 +311,7 @@ impl Conversations {
                 self.end(slot, Ended::Idle, stats);
             }
             Reason::End => self.table.file(slot, &self.options.limits),
-            Reason::Request => self.end_requests(slot),
+            Reason::Request => self.end_requests(slot, stats),
             Reason::Piece => {
                 let piece = self.table.get_with_addresses(slot).and_then(|(flow, addresses)| flow.cut_piece(addresses));
                 self.file_piece(slot, now);
@@ -321,9 +323,13 @@ impl Conversations {
     }
 
     /// Ends the requests of a conversation that have waited too long.
-    fn end_requests(&mut self, slot: Slot) {
-        let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
-        let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) else { return };
+    fn end_requests(&mut self, slot: Slot, stats: &mut Stats) {
+        let (Some((flow, addresses)), Some(reader)) = (self.table.get_with_addresses(slot), &mut self.reader) else {
+            return;
+        };
+        let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
+        Passage { flow, addresses, reader, shared: &mut shared }.handle_timeout(self.clock.told());
+        let Some(reading) = flow.reading.as_deref_mut() else { return };
         let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
         reader.handle_timeout(speakers, &mut reading.connection, self.clock.told());
         if let Some(deadline) = reader.poll_timeout(reading) {
@@ -360,9 +366,12 @@ impl Conversations {
         let Some(mut flow) = self.table.remove(slot) else { return };
         stats.flows_closed += 1;
         let addresses = &self.table.addresses;
+        let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
+        if let Some(reader) = &mut self.reader {
+            Passage { flow: &mut flow, addresses, reader, shared: &mut shared }.give_up();
+        }
         if let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) {
             let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
-            let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
             for end in End::BOTH {
                 let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.connection, end, piece);
                 reading.streams[end].finish(&mut shared, &mut hand_on);
@@ -427,45 +436,7 @@ fn segment(
     // Without payload so far, and none before this FIN, there is nothing to read.
     let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
     if view.payload.len > 0 || flow.reading.is_some() || is_behind_payload {
-        read_segment(flow, addresses, header, view, time, reader, shared);
-    }
-}
-
-fn read_segment(
-    flow: &mut Flow,
-    addresses: &Addresses,
-    header: &TcpHeader,
-    view: &View<'_>,
-    time: Timestamp,
-    reader: &mut Reader,
-    shared: &mut Shared<'_>,
-) {
-    let (from, other) = (view.from, view.from.other());
-    let flags = header.flags;
-    let (who, marks) = (flow.who, flow.marks);
-    let ack = flow.acknowledged_bytes(other, header.ack);
-    let fins = End::BOTH.map(|end| flow.fin(end));
-    let Some(reading) = reader.open(flow) else { return };
-    let seq = header.seq.wrapping_add(u32::from(flags.syn()));
-    let brings_bytes = view.payload.len > 0 || flags.fin();
-    let is_heard = flags.ack() && reading.streams[from].is_near(header.seq);
-    if flags.syn() || brings_bytes {
-        reading.streams[from].begin(seq);
-    }
-    let speakers = Speakers { who, marks, addresses, base: reading.base() };
-    let Reading { streams, connection } = reading;
-    // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-    if is_heard && (view.payload.len > 0 || streams[other].is_waiting()) {
-        streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, connection, other, piece));
-    }
-    if brings_bytes {
-        streams[from].push(time, seq, view.payload, flags.fin(), shared, &mut |piece| {
-            reader.read(speakers, connection, from, piece);
-        });
-    }
-    let is_read = |end: End| fins[end].is_some_and(|fin| streams[end].reached(fin));
-    if is_read(End::Low) && is_read(End::High) {
-        reader.close(speakers, connection);
+        Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
 

@@ -7,6 +7,7 @@ use protocol_parsers::{Call, Connection, Dissector, Opening, Protocol, Side, Str
 use crate::flow::{Addresses, Flow, Who};
 use crate::key::End;
 use crate::marks::Marks;
+use crate::segments::Early;
 use crate::tcp::{Piece, Stream};
 use crate::{CallRecord, Conversation, Sides, Transport};
 
@@ -15,9 +16,11 @@ pub(crate) struct Reading {
     pub(crate) streams: [Stream; 2],
     /// What the conversation says.
     pub(crate) connection: Connection,
+    /// What came before the bytes that it acknowledges.
+    pub(crate) early: Option<Box<Early>>,
 }
 
-const _: () = assert!(size_of::<Reading>() <= 104, "with what a heap takes for itself, 112 bytes");
+const _: () = assert!(size_of::<Reading>() <= 112, "with what a heap takes for itself, 128 bytes");
 
 impl Reading {
     fn new(flow: &Flow) -> Self {
@@ -35,7 +38,7 @@ impl Reading {
                 streams[end].begin(first);
             }
         }
-        Self { streams, connection }
+        Self { streams, connection, early: None }
     }
 
     /// The application protocol found so far.
@@ -51,6 +54,11 @@ impl Reading {
     /// Sequence numbers of the streams' first bytes.
     pub(crate) fn base(&self) -> [Option<u32>; 2] {
         self.streams.each_ref().map(Stream::base)
+    }
+
+    /// When bytes that others wait for are given up.
+    pub(crate) fn early_deadline(&self) -> Option<Timestamp> {
+        self.early.as_deref().and_then(Early::deadline)
     }
 }
 
@@ -112,9 +120,10 @@ impl Reader {
         self.collect(speakers);
     }
 
-    /// When a request's deadline passes.
+    /// When a request's deadline passes, or that of bytes which others wait for.
     pub(crate) fn poll_timeout(&self, reading: &Reading) -> Option<Timestamp> {
-        reading.connection.poll_timeout(&self.dissector.options().limits)
+        let request = reading.connection.poll_timeout(&self.dissector.options().limits);
+        request.into_iter().chain(reading.early_deadline()).min()
     }
 
     pub(crate) fn has_calls(&self) -> bool {
