@@ -285,7 +285,7 @@ fn joined_within_a_login() {
     let challenge = [&b"\xfemysql_native_password\0"[..], &[7; 20], b"\0"].concat();
     Talk::new(Opening { sides_known: true, ..Opening::TCP_JOINED })
         .server(packet(1, &challenge))
-        .client(packet(2, &[0x15; 20]))
+        .client(packet(2, [0x15; 20]))
         .server(packet(3, OK))
         .client(query("SET NAMES utf8"))
         .server(packet(1, OK))
