@@ -292,18 +292,18 @@ impl Fields {
     }
 
     /// Sets `field` to text that [`join`](Self::join) brings, so many bytes.
-    pub(crate) fn expect(&mut self, field: Field, length: usize) {
+    pub(crate) fn announce(&mut self, field: Field, length: usize) {
         self.entries.push(entry(field as u8, length));
         self.present |= 1 << field as u8;
     }
 
     /// Adds an attribute that [`join`](Self::join) brings: so many bytes of name, so many of text.
-    pub(crate) fn expect_attribute(&mut self, key: usize, value: usize) {
+    pub(crate) fn announce_attribute(&mut self, key: usize, value: usize) {
         self.entries.extend([entry(KEY, key), entry(TEXT, value)]);
         self.attributes = self.attributes.saturating_add(1);
     }
 
-    /// Brings the texts that were expected, in their order, escaped where they are no UTF-8 and then cut at `limit` each. Says how many
+    /// Brings the texts that were announced, in their order, escaped where they are no UTF-8 and then cut at `limit` each. Says how many
     /// were cut. None of them begins within a character, so that together they are UTF-8 only if each of them is.
     pub(crate) fn join(&mut self, texts: &[u8], limit: usize) -> u64 {
         match core::str::from_utf8(texts) {
@@ -317,13 +317,13 @@ impl Fields {
 
     #[cold]
     fn join_escaped(&mut self, mut texts: &[u8], limit: usize) -> u64 {
-        let (mut expected, mut length) = (self.entries.len(), 0);
-        while length < texts.len() && expected > 0 {
-            expected -= 1;
-            length += length_of(self.entries[expected]);
+        let (mut announced, mut length) = (self.entries.len(), 0);
+        while length < texts.len() && announced > 0 {
+            announced -= 1;
+            length += length_of(self.entries[announced]);
         }
         let mut cut = 0;
-        for entry in self.entries.get_mut(expected..).unwrap_or_default() {
+        for entry in self.entries.get_mut(announced..).unwrap_or_default() {
             let (text, rest) = texts.split_at_checked(length_of(*entry)).unwrap_or((texts, &[]));
             let (tag, start) = ((*entry >> LENGTH_BITS) as u8, self.text.len());
             let is_cut = push_escaped(&mut self.text, text, limit);
@@ -538,10 +538,10 @@ mod tests {
                 fields.set(Field::Domain, Text::Valid("before"), 9);
             }
             for (field, value) in [Field::Resource, Field::Endpoint].into_iter().zip(picked) {
-                joined.expect(field, value.len());
+                joined.announce(field, value.len());
                 cut += u64::from(single.set(field, Text::Bytes(value), 5));
             }
-            joined.expect_attribute(1, picked[2].len());
+            joined.announce_attribute(1, picked[2].len());
             cut += u64::from(single.attribute("k", Text::Bytes(picked[2]), 5));
             let texts = [picked[0], picked[1], b"k", picked[2]].concat();
             assert_eq!(joined.join(&texts, 5), cut, "{picked:?}");

@@ -23,7 +23,7 @@ pub struct MessageWriter<'a> {
     pub(crate) tap: Option<&'a mut (dyn Tap + 'static)>,
     /// Room for a text that is made beside another one.
     pub(crate) scratch: &'a mut String,
-    /// Texts that the draft expects, not yet looked at: whether they are UTF-8 is asked once for all that stand behind each other.
+    /// Texts that the draft has announced, not yet looked at: whether they are UTF-8 is asked once for all that stand behind each other.
     pub(crate) gathered: &'a mut Vec<u8>,
 }
 
@@ -144,7 +144,7 @@ impl MessageWriter<'_> {
             return self.field_apart(field, start);
         }
         if length > 0 {
-            self.draft.fields.expect(field, length);
+            self.draft.fields.announce(field, length);
         }
     }
 
@@ -258,7 +258,7 @@ impl MessageWriter<'_> {
         if self.room_for_attribute() {
             self.gathered.extend_from_slice(key.as_bytes());
             self.gathered.extend_from_slice(value);
-            self.draft.fields.expect_attribute(key.len(), value.len());
+            self.draft.fields.announce_attribute(key.len(), value.len());
         }
     }
 

@@ -25,8 +25,8 @@ struct Frames {
     ends: Vec<(u64, usize)>,
 }
 
-/// Frames that are handed in at once, as the agent does.
-const GROUP: usize = 64;
+/// Frames whose places are looked up at once.
+const BATCH: usize = 512;
 
 impl Frames {
     fn push(&mut self, time_ns: u64, frame: &[u8]) {
@@ -37,7 +37,7 @@ impl Frames {
     /// Follows all of them.
     fn follow(&self, counted: &mut Counted) {
         let mut start = 0;
-        for group in self.ends.chunks(GROUP) {
+        for group in self.ends.chunks(BATCH) {
             let packets: Vec<_> = group
                 .iter()
                 .map(|(time_ns, end)| ethernet(*time_ns, &self.bytes[std::mem::replace(&mut start, *end)..*end]))
