@@ -49,20 +49,8 @@ pub(crate) enum Event {
 
 impl Event {
     const COUNT: usize = Self::ZeroWindow as usize + 1;
-    const ALL: [Self; Self::COUNT] = [
-        Self::Syn,
-        Self::SynAck,
-        Self::Fin,
-        Self::Rst,
-        Self::SynAgain,
-        Self::DataAgain,
-        Self::SynAckAgain,
-        Self::FinAgain,
-        Self::Spurious,
-        Self::OutOfOrder,
-        Self::DuplicateAck,
-        Self::ZeroWindow,
-    ];
+    /// Those that have a place in [`Counts`].
+    const SMALL: [Self; 6] = [Self::Syn, Self::SynAck, Self::Fin, Self::Rst, Self::SynAgain, Self::DataAgain];
 
     /// Its place in [`Counts`]: the lowest bit, and as many ones as there are bits.
     const fn place(self) -> (u32, u16) {
@@ -119,10 +107,26 @@ impl EndCounters {
 
     /// Everything that was sent again.
     fn again(&self) -> u64 {
-        [Event::SynAgain, Event::SynAckAgain, Event::DataAgain, Event::FinAgain]
-            .map(|event| self.of(event))
-            .iter()
-            .sum()
+        let kinds = [Event::SynAgain, Event::SynAckAgain, Event::DataAgain, Event::FinAgain];
+        kinds.into_iter().map(|event| self.of(event)).sum()
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        let durations = |now: &Durations, before: &Durations| Durations {
+            count: now.count.saturating_sub(before.count),
+            sum_ns: now.sum_ns.saturating_sub(before.sum_ns),
+            // The longest of all so far, if there was one since.
+            max_ns: if now.count > before.count { now.max_ns } else { 0 },
+        };
+        Self {
+            packets: self.packets.saturating_sub(before.packets),
+            bytes: self.bytes.saturating_sub(before.bytes),
+            payload_bytes: self.payload_bytes.saturating_sub(before.payload_bytes),
+            events: std::array::from_fn(|event| self.events[event].saturating_sub(before.events[event])),
+            zero_window_ns: self.zero_window_ns.saturating_sub(before.zero_window_ns),
+            srt: durations(&self.srt, &before.srt),
+            turn: durations(&self.turn, &before.turn),
+        }
     }
 }
 
@@ -175,9 +179,9 @@ impl Counts {
             sums.packets += u64::from(self.packets[end]);
             sums.bytes += u64::from(self.bytes[end]);
             sums.payload_bytes += u64::from(self.payload_bytes[end]);
-            for (event, sum) in Event::ALL.into_iter().zip(&mut sums.events) {
+            for event in Event::SMALL {
                 let (shift, mask) = event.place();
-                *sum += u64::from(self.events[end] >> shift & mask);
+                sums.events[event as usize] += u64::from(self.events[end] >> shift & mask);
             }
         }
         large[server].srt.merge(&self.times.of(Time::ServerSrt));
@@ -214,30 +218,25 @@ impl Brief {
     }
 }
 
-/// What was counted since, by role.
-pub(crate) fn by_role(client: End, now: &Large, since: &Large) -> Counters {
-    let sides = |of: &dyn Fn(&EndCounters) -> u64| {
-        let of = |end: End| of(&now[end]).saturating_sub(of(&since[end]));
-        Sides { client: of(client), server: of(client.other()) }
-    };
-    let events = |event: Event| sides(&|end| end.of(event));
-    let durations = |now: &Durations, since: &Durations| Durations {
-        count: now.count.saturating_sub(since.count),
-        sum_ns: now.sum_ns.saturating_sub(since.sum_ns),
-        // The longest of all so far, if there was one since.
-        max_ns: if now.count > since.count { now.max_ns } else { 0 },
-    };
-    let server = client.other();
+/// What was counted since.
+pub(crate) fn since(now: &Large, before: &Large) -> Large {
+    End::BOTH.map(|end| now[end].since(&before[end]))
+}
+
+/// What was counted, by role.
+pub(crate) fn by_role(client: End, counted: &Large) -> Counters {
+    let (client, server) = (&counted[client], &counted[client.other()]);
+    let events = |event: Event| Sides { client: client.of(event), server: server.of(event) };
     let fin = events(Event::Fin);
     Counters {
-        packets: sides(&|end| end.packets),
-        bytes: sides(&|end| end.bytes),
-        payload_bytes: sides(&|end| end.payload_bytes),
+        packets: Sides { client: client.packets, server: server.packets },
+        bytes: Sides { client: client.bytes, server: server.bytes },
+        payload_bytes: Sides { client: client.payload_bytes, server: server.payload_bytes },
         syn: events(Event::Syn),
         syn_ack: events(Event::SynAck),
         fin: fin.client + fin.server,
         rst: events(Event::Rst),
-        retransmissions: sides(&EndCounters::again),
+        retransmissions: Sides { client: client.again(), server: server.again() },
         syn_retransmissions: events(Event::SynAgain),
         syn_ack_retransmissions: events(Event::SynAckAgain),
         data_retransmissions: events(Event::DataAgain),
@@ -245,10 +244,10 @@ pub(crate) fn by_role(client: End, now: &Large, since: &Large) -> Counters {
         out_of_order: events(Event::OutOfOrder),
         duplicate_acks: events(Event::DuplicateAck),
         zero_windows: events(Event::ZeroWindow),
-        zero_window_ns: sides(&|end| end.zero_window_ns),
-        srt: durations(&now[server].srt, &since[server].srt),
-        art: durations(&now[server].turn, &since[server].turn),
-        idle: durations(&now[client].turn, &since[client].turn),
+        zero_window_ns: Sides { client: client.zero_window_ns, server: server.zero_window_ns },
+        srt: server.srt,
+        art: server.turn,
+        idle: client.turn,
     }
 }
 
@@ -277,14 +276,17 @@ mod tests {
 
     #[test]
     fn events_do_not_run_into_each_other() {
-        for event in Event::ALL {
+        for event in Event::SMALL {
             let mut counts = Counts::default();
             let counted = (0..100).take_while(|_| counts.event(End::High, event)).count();
+            assert!(counted > 0, "{event:?}");
             let mut large = Large::default();
             counts.add_to(&mut large, End::Low);
-            let expected = Event::ALL.map(|other| if other == event { counted as u64 } else { 0 });
+            let mut expected = [0; Event::COUNT];
+            expected[event as usize] = counted as u64;
             assert_eq!((large[End::High].events, large[End::Low].events), (expected, [0; Event::COUNT]));
         }
+        assert!(!Counts::default().event(End::Low, Event::ZeroWindow), "it has no place");
     }
 
     #[test]

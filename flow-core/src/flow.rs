@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol_parsers::Timestamp;
 
-use crate::counts::{Counts, Event, Large, by_role};
+use crate::counts::{self, Counts, Event, Large, by_role};
 use crate::decode::{Header, View};
 use crate::echo::Echoes;
 use crate::key::{End, Hosts, Tuple};
@@ -332,7 +332,7 @@ impl Flow {
         before.counts.add_to(&mut large, self.marks.client().other());
         let is_opened = large == Large::default();
         let rtt = self.handshake().rtt().filter(|_| !before.has_rtt);
-        (by_role(self.client_end(), &self.totals(), &large), is_opened, rtt)
+        (by_role(self.client_end(), &counts::since(&self.totals(), &large)), is_opened, rtt)
     }
 
     /// The record of the piece that is over now, if anything was counted in it. The next begins.
@@ -352,16 +352,16 @@ impl Flow {
     pub(crate) fn record(&self, close: Option<Close>, addresses: &Addresses) -> FlowRecord {
         let client = self.client_end();
         let handshake = self.handshake();
-        let nothing = Large::default();
-        let (number, first, before) = match self.piece() {
-            Some(piece) => (piece.number, piece.first.unwrap_or(self.last), &piece.before),
-            None => (0, self.first, &nothing),
+        let totals = self.totals();
+        let (number, first, counted) = match self.piece() {
+            Some(piece) => (piece.number, piece.first.unwrap_or(self.last), &counts::since(&totals, &piece.before)),
+            None => (0, self.first, &totals),
         };
         FlowRecord {
             conversation: self.who.conversation(self.marks, client, addresses),
             start: first,
             end: self.last,
-            counters: by_role(client, &self.totals(), before),
+            counters: by_role(client, counted),
             confidence: self.confidence(client),
             close,
             piece: number,
