@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use protocol_parsers::Timestamp;
 
-use crate::decode::Layers;
 use crate::flow::{Addresses, Flow};
 use crate::index::Index;
 use crate::key::Tuple;
@@ -93,7 +92,7 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &Layers) -> Option<Found> {
+    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &[Layer]) -> Option<Found> {
         let is_here = |other: u32| !self.interface_in_key || other == interface;
         let found = self.index.find(hash, |slot| match found(slot) {
             Found::Flow(slot) => self.flows.get(slot).is_some_and(|flow| {
@@ -101,14 +100,13 @@ impl Table {
                 who.between.is(tuple, marks.is_v6(), &self.addresses)
                     && marks.transport().ip_protocol() == tuple.protocol
                     && is_here(who.between.interface)
-                    && (side.is_none() && layers.count() == 0
-                        || self.in_key(flow.layers()).eq(self.in_key(layers.as_slice())))
+                    && (side.is_none() && layers.is_empty() || self.in_key(flow.layers()).eq(self.in_key(layers)))
             }),
             Found::Opening(slot) => self.openings.get(slot).is_some_and(|opening| {
                 opening.between.is(tuple, opening.is_v6(), &self.addresses)
                     && tuple.protocol == Tuple::TCP
                     && is_here(opening.between.interface)
-                    && self.in_key(layers.as_slice()).next().is_none()
+                    && self.in_key(layers).next().is_none()
             }),
         });
         found.map(self::found)

@@ -379,6 +379,10 @@ fn the_record_says_what_tells_the_client() {
     let mut refused = Script::new();
     refused.send(Who::Client, SYN, b"");
     assert_eq!(confidence(&refused), Confidence::Handshake);
+    let mut late = Script::opened();
+    late.client(b"?").frames.swap(1, 3);
+    late.frames.remove(0);
+    assert_eq!(confidence(&late), Confidence::Handshake, "its SYN-ACK was captured behind other packets");
     assert_eq!(confidence(Script::new().client(b"?").server(b"!")), Confidence::Port);
     assert_eq!(confidence(Script::new().on_port(81).client(b"?").server(b"!")), Confidence::Guess);
     let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -100,6 +100,22 @@ fn a_call_counts_in_the_second_its_end_was_seen_in() {
 }
 
 #[test]
+fn a_call_that_is_over_with_its_second_is_not_counted_as_the_one_handed_out_before() {
+    let question = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut script = Script::opened();
+    script.client(question("answered").as_bytes()).server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    script.client(question("unanswered").as_bytes());
+    // The packet that tells that the time is over is the one that ends the second.
+    script.wait(Duration::from_secs(200)).client(b"");
+    let lab = Lab::of(&script.frames);
+    for path in ["/answered", "/unanswered"] {
+        let of = |row: &&&Metric| row.key.endpoint.as_deref() == Some(path);
+        let requests: u64 = rows(&lab, SECOND).iter().filter(of).map(|row| row.values.requests).sum();
+        assert_eq!(requests, 1, "{path}");
+    }
+}
+
+#[test]
 fn failures_and_timeouts_are_counted() {
     let mut lab = Lab::new();
     let mut refused = Script::new();
