@@ -323,20 +323,21 @@ fn many_and_long_responses_are_all_kept() {
     assert_eq!((counted.srt.count, counted.srt.max_ns), (100, 5001 * MS_NS));
 }
 
-fn datagrams(turns: &[(u64, [u8; 4], [u8; 4], u16, u16)]) -> FlowRecord {
-    let frames = turns.iter().map(|(ms, from, to, from_port, to_port)| Frame {
-        time: at_ms(*ms),
-        bytes: ipv4(*from, *to, UDP, &udp(*from_port, *to_port, b"\0\x01\x02\x03 unknown")),
+/// Of datagrams from the client's port to the server's, and back: when, and whether back.
+fn datagrams(client: u16, server: u16, turns: &[(u64, bool)]) -> FlowRecord {
+    let frames = turns.iter().map(|&(ms, is_back)| {
+        let payload = b"\0\x01\x02\x03 unknown";
+        let there = || ipv4(CLIENT, SERVER, UDP, &udp(client, server, payload));
+        let back = || ipv4(SERVER, CLIENT, UDP, &udp(server, client, payload));
+        Frame { time: at_ms(ms), bytes: if is_back { back() } else { there() } }
     });
     Lab::of(&frames.collect::<Vec<_>>()).flow().clone()
 }
 
 #[test]
 fn datagrams_are_answered_by_the_first_one_back() {
-    let there = |ms| (ms, CLIENT, SERVER, 40_000, 4000);
-    let back = |ms| (ms, SERVER, CLIENT, 4000, 40_000);
-    let flow = datagrams(&[there(0), there(10), back(13), back(20), there(120), back(127)]);
-    let Counters { art, idle, srt, .. } = flow.counters;
+    let turns = [(0, false), (10, false), (13, true), (20, true), (120, false), (127, true)];
+    let Counters { art, idle, srt, .. } = datagrams(40_000, 4000, &turns).counters;
     assert_eq!((art.count, art.sum_ns, art.max_ns), (2, 10 * MS_NS, 7 * MS_NS));
     assert_eq!((idle.count, idle.sum_ns, srt.count), (1, 100 * MS_NS, 0));
 }
@@ -387,8 +388,8 @@ fn the_record_says_what_tells_the_client() {
     assert_eq!(confidence(Script::new().on_port(81).client(b"?").server(b"!")), Confidence::Guess);
     let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     assert_eq!(confidence(Script::new().on_port(81).client(request)), Confidence::Protocol);
-    assert_eq!(datagrams(&[(0, CLIENT, SERVER, 40_000, 4000)]).confidence, Confidence::Port);
-    assert_eq!(datagrams(&[(0, CLIENT, SERVER, 4000, 4001)]).confidence, Confidence::Guess);
+    assert_eq!(datagrams(40_000, 4000, &[(0, false)]).confidence, Confidence::Port);
+    assert_eq!(datagrams(4000, 4001, &[(0, false)]).confidence, Confidence::Guess);
     assert!(Confidence::Guess < Confidence::Port && Confidence::Protocol < Confidence::Handshake);
 }
 
