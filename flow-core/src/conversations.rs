@@ -194,8 +194,11 @@ impl Conversations {
             Header::Tcp(header) => {
                 segment(flow, addresses, &header, view, packet.time, reader.as_deref_mut(), &mut shared);
             }
-            Header::Udp => datagram(flow, addresses, view, packet.time, reader.as_deref_mut(), shared.stats),
-            Header::Icmp => {}
+            Header::Udp => {
+                flow.speak(view.from, packet.time);
+                datagram(flow, addresses, view, packet.time, reader.as_deref_mut(), shared.stats);
+            }
+            Header::Icmp(echo) => echo.into_iter().for_each(|echo| flow.echo(view.from, packet.time, echo)),
         }
         // A later end need not be noted: it is found when the noted one has come.
         let ends_otherwise = is_new || flow.marks.ends_otherwise(before);

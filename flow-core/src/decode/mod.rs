@@ -14,7 +14,7 @@ pub use layer::Layer;
 pub(crate) use layer::Layers;
 pub(crate) use plain::{Plain, plain};
 pub(crate) use region::Region;
-pub(crate) use transport::{Header, TcpHeader, transport};
+pub(crate) use transport::{Echo, Header, TcpHeader, transport};
 
 use crate::key::{End, Route, Tuple};
 use crate::{DropReason, Limits, LinkType, Packet};

@@ -9,7 +9,15 @@ use crate::key::{Route, Tuple};
 pub(crate) enum Header {
     Tcp(TcpHeader),
     Udp,
-    Icmp,
+    /// With what it is of an echo, if it is.
+    Icmp(Option<Echo>),
+}
+
+/// What is needed of the header of an echo (RFC 792, RFC 4443 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Echo {
+    pub(crate) is_reply: bool,
+    pub(crate) sequence: u16,
 }
 
 /// What is needed of a TCP header (RFC 9293 §3.1).
@@ -126,9 +134,19 @@ pub(super) fn udp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
 
 fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
     let kind = region.u8(0).ok_or_else(|| short(region))?;
-    let is_echo = matches!((protocol, kind), (ICMP, 0 | 8) | (ICMP_V6, 128 | 129));
-    let id = if is_echo { region.u16(4).ok_or_else(|| short(region))? } else { 0 };
-    Ok(Segment { from_port: id, to_port: id, header: Header::Icmp, payload: region.behind(8) })
+    let is_reply = match (protocol, kind) {
+        (ICMP, 8) | (ICMP_V6, 128) => Some(false),
+        (ICMP, 0) | (ICMP_V6, 129) => Some(true),
+        _ => None,
+    };
+    let mut id = 0;
+    let mut echo = None;
+    if let Some(is_reply) = is_reply {
+        let word = |at| region.u16(at).ok_or_else(|| short(region));
+        id = word(4)?;
+        echo = Some(Echo { is_reply, sequence: word(6)? });
+    }
+    Ok(Segment { from_port: id, to_port: id, header: Header::Icmp(echo), payload: region.behind(8) })
 }
 
 /// Why a header is not there.

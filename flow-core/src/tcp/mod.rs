@@ -53,6 +53,9 @@ pub(crate) struct Tcp {
     initial: [u32; 2],
     /// Behind the highest sequence numbers seen. That of a FIN is the last before.
     edges: [u32; 2],
+    /// What each end acknowledged last, and the window it then offered.
+    acks: [u32; 2],
+    windows: [u16; 2],
     /// From the first packet to the SYN-ACK, and to the ACK that ends the handshake, in nanoseconds.
     syn_ack_after: u32,
     ack_after: u32,
@@ -88,6 +91,25 @@ impl Talk {
         let passed = (now.as_nanos().wrapping_sub(said) << (64 - TIME_BITS)).cast_signed() >> (64 - TIME_BITS);
         // A clock that runs backwards gives no negative times.
         Duration::from_nanos(passed.max(0).cast_unsigned())
+    }
+}
+
+/// Echoes of ICMP have times and numbers too.
+impl Tcp {
+    /// An end asks for an echo with this sequence number.
+    pub(crate) fn ask(&mut self, from: End, sequence: u16, time: Timestamp) {
+        self.edges[from] = u32::from(sequence);
+        self.talk.set_said(from, time);
+    }
+
+    /// The sequence number that it asked with last.
+    pub(crate) fn asked(&self, from: End) -> u16 {
+        self.edges[from] as u16
+    }
+
+    /// How long ago that end said something.
+    pub(crate) fn since_said(&self, end: End, now: Timestamp) -> Duration {
+        self.talk.since_said(end, now)
     }
 }
 
@@ -189,6 +211,7 @@ impl Flow {
         }
         self.marks.clear_both(Marks::UNACKNOWLEDGED);
         self.marks.clear_both(Marks::SPOKE_LAST);
+        self.marks.clear_both(Marks::WINDOW_CLOSED);
         self.tcp.talk.words = sent;
     }
 
@@ -230,7 +253,7 @@ impl Flow {
     /// How it ended, `client` being who opened it.
     pub(crate) fn close_of_tcp(&self, client: End, counters: &Large, ended: Ended) -> Close {
         let server = client.other();
-        let is_opening = counters[client].syn > 0 && counters[server].syn_ack == 0;
+        let is_opening = counters[client].of(Event::Syn) > 0 && counters[server].of(Event::SynAck) == 0;
         let is_beyond = self.marks.has(Marks::BEYOND_HANDSHAKE);
         let [client_fin, server_fin] = [client, server].map(|end| self.marks.of(end, Marks::FIN));
         match (self.marks.who(Marks::RESET), client_fin, server_fin) {
@@ -241,7 +264,9 @@ impl Flow {
             (None, true, false) => Close::ServerHalfClose,
             (None, false, true) => Close::ClientHalfClose,
             (None, false, false) if is_opening && counters[server].packets == 0 && !is_beyond => Close::SynUnanswered,
-            (None, false, false) if !self.is_established() && counters[server].syn_ack > 0 => Close::SynAckUnanswered,
+            (None, false, false) if !self.is_established() && counters[server].of(Event::SynAck) > 0 => {
+                Close::SynAckUnanswered
+            }
             (None, false, false) => ended.close(),
         }
     }
