@@ -332,9 +332,9 @@ impl Conversations {
         };
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         Passage { flow, addresses, reader, shared: &mut shared }.handle_timeout(self.clock.told());
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
         let Some(reading) = flow.reading.as_deref_mut() else { return };
-        reader.handle_timeout(speakers, &mut reading.dialog, self.clock.told());
+        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
+        reader.handle_timeout(speakers, &mut reading.connection, self.clock.told());
         if let Some(deadline) = reader.poll_timeout(reading) {
             // What is due is done: the next time is never before now.
             self.table.file_request(slot, self.clock.steady_at(deadline).max(self.clock.steady()));
@@ -369,17 +369,17 @@ impl Conversations {
         let Some(mut flow) = self.table.remove(slot) else { return };
         stats.flows_closed += 1;
         let addresses = &self.table.addresses;
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         if let Some(reader) = &mut self.reader {
             Passage { flow: &mut flow, addresses, reader, shared: &mut shared }.give_up();
         }
         if let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) {
+            let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
             for end in End::BOTH {
-                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.dialog, end, piece);
+                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.connection, end, piece);
                 reading.streams[end].finish(&mut shared, &mut hand_on);
             }
-            reader.close(speakers, &mut reading.dialog);
+            reader.close(speakers, &mut reading.connection);
         }
         let close = flow.close(ended);
         if let Some(rollup) = &mut self.rollup {
@@ -453,13 +453,12 @@ fn datagram(
     stats: &mut Stats,
 ) {
     let Some(reader) = reader else { return };
-    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: [None; 2] };
     let Some(reading) = reader.open(flow) else { return };
     let payload = view.payload;
-    let sent = &mut reading.datagram_bytes[view.from];
-    let piece = Piece { time, offset: *sent, bytes: payload.bytes, missing: payload.missing() };
-    *sent += u64::from(payload.len);
+    let offset = reading.streams[view.from].pass(payload.len);
+    let piece = Piece { time, offset, bytes: payload.bytes, missing: payload.missing() };
     stats.bytes_delivered += payload.bytes.len() as u64;
     stats.bytes_missing += u64::from(payload.missing());
-    reader.read(speakers, &mut reading.dialog, view.from, piece);
+    reader.read(speakers, &mut reading.connection, view.from, piece);
 }

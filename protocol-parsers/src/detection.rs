@@ -21,7 +21,7 @@ const MOST_PIECES: usize = 128;
 const RETRIED: usize = 1024;
 
 /// How the search stands between two chunks.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search {
     /// Windows that fitted nothing.
     pub(crate) failures: u16,
