@@ -131,8 +131,15 @@ pub const FLOWS: Table = Table {
             .since(2),
         number64("idle_sum_ns", "ns", "sum of the client's pauses").since(2),
         number64("idle_max_ns", "ns", "longest pause of the client").since(2),
-        name("client_confidence", "what tells who is the client, surest first: handshake, protocol, port or guess")
+        number64("window_limited_ns_client", "ns", "how long the server's window kept the client from sending")
             .since(2),
+        number64("window_limited_ns_server", "ns", "how long the client's window kept the server from sending")
+            .since(2),
+        name(
+            "client_confidence",
+            "what tells who is the client, surest first: handshake, protocol, history, port or guess",
+        )
+        .since(2),
     ],
 };
 
@@ -218,6 +225,8 @@ const METRIC: &[Column] = &[
     number64("idle_count", "", "client's pauses: last response segment to first segment of the next request").since(2),
     number64("idle_sum_ns", "ns", "sum of the client's pauses").since(2),
     number64("idle_max_ns", "ns", "longest pause of the client").since(2),
+    number64("window_limited_ns_client", "ns", "how long the server's window kept the client from sending").since(2),
+    number64("window_limited_ns_server", "ns", "how long the client's window kept the server from sending").since(2),
 ];
 
 /// What was not recorded, and why.

@@ -4,6 +4,7 @@ mod fragment;
 mod ip;
 mod layer;
 mod link;
+mod options;
 mod plain;
 mod region;
 mod transport;
@@ -12,6 +13,7 @@ mod tunnel;
 pub(crate) use fragment::{Datagram, Joined, Joins, Piece};
 pub use layer::Layer;
 pub(crate) use layer::Layers;
+pub(crate) use options::TcpOptions;
 pub(crate) use plain::{Plain, plain};
 pub(crate) use region::Region;
 pub(crate) use transport::{Echo, Header, TcpHeader, transport};
@@ -27,6 +29,7 @@ pub(crate) struct View<'a> {
     /// Who sent it.
     pub(crate) from: End,
     pub(crate) header: Header,
+    pub(crate) options: TcpOptions<'a>,
     /// What the transport carries.
     pub(crate) payload: Region<'a>,
     /// Frames it came in: more than one when it was fragmented.
@@ -191,7 +194,7 @@ mod tests {
 
     /// What is read of a frame, as text.
     fn text(view: &View<'_>) -> String {
-        format!("{:?} {:?} {:?} {:?}", view.tuple, view.from, view.header, view.payload)
+        format!("{:?} {:?} {:?} {:?} {:?}", view.tuple, view.from, view.header, view.options, view.payload)
     }
 
     proptest! {

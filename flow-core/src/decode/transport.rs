@@ -1,6 +1,6 @@
 //! TCP, UDP and ICMP headers.
 
-use super::{Region, View};
+use super::{Region, TcpOptions, View};
 use crate::DropReason;
 use crate::key::{Route, Tuple};
 
@@ -84,19 +84,20 @@ pub(super) struct Segment<'a> {
     pub(super) from_port: u16,
     pub(super) to_port: u16,
     pub(super) header: Header,
+    pub(super) options: TcpOptions<'a>,
     pub(super) payload: Region<'a>,
 }
 
 /// Reads the transport header.
 pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
-    let (protocol, Segment { from_port, to_port, header, payload }) = match protocol {
+    let (protocol, Segment { from_port, to_port, header, options, payload }) = match protocol {
         Tuple::TCP => (Tuple::TCP, tcp(region)?),
         Tuple::UDP => (Tuple::UDP, udp(region)?),
         ICMP | ICMP_V6 => (Tuple::ICMP, icmp(protocol, region)?),
         _ => return Err(DropReason::Transport),
     };
     let (tuple, from) = Tuple::of(route, protocol, from_port, to_port);
-    Ok(View { tuple, from, header, payload, frames: 0, frame_bytes: 0 })
+    Ok(View { tuple, from, header, options, payload, frames: 0, frame_bytes: 0 })
 }
 
 #[inline(always)]
@@ -114,7 +115,9 @@ pub(super) fn tcp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         window: u16::from_be_bytes([w0, w1]),
     };
     let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
-    Ok(Segment { from_port, to_port, header: Header::Tcp(header), payload: region.behind(length) })
+    let kept = region.bytes.get(..length as usize).unwrap_or(region.bytes);
+    let options = TcpOptions(kept.get(TCP_HEADER..).unwrap_or_default());
+    Ok(Segment { from_port, to_port, header: Header::Tcp(header), options, payload: region.behind(length) })
 }
 
 #[inline(always)]
@@ -129,7 +132,7 @@ pub(super) fn udp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
     };
     let payload = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
     let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
-    Ok(Segment { from_port, to_port, header: Header::Udp, payload })
+    Ok(Segment { from_port, to_port, header: Header::Udp, options: TcpOptions::default(), payload })
 }
 
 fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
@@ -146,7 +149,8 @@ fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         id = word(4)?;
         echo = Some(Echo { is_reply, sequence: word(6)? });
     }
-    Ok(Segment { from_port: id, to_port: id, header: Header::Icmp(echo), payload: region.behind(8) })
+    let (header, options, payload) = (Header::Icmp(echo), TcpOptions::default(), region.behind(8));
+    Ok(Segment { from_port: id, to_port: id, header, options, payload })
 }
 
 /// Why a header is not there.
