@@ -252,9 +252,9 @@ pub struct Counters {
     pub zero_windows: Sides<u64>,
     /// How long the end's receive window was closed, in nanoseconds: from the packet that closed it to the end's next that did not.
     pub zero_window_ns: Sides<u64>,
-    /// How long the other end's receive window kept this one from sending, in nanoseconds: what was under way left no room for a full
-    /// segment of 1,448 bytes, or half the window if that is less. 0 where the SYNs, which say by how much windows are shifted, were not
-    /// seen.
+    /// How long the other end's receive window kept this one from sending, in nanoseconds: less what was under way it had no room for a full
+    /// segment of 1,448 bytes; or, of windows that are not shifted, for half of it, if that is less. 0 where the SYNs, which say by how much
+    /// windows are shifted, were not both seen.
     pub window_limited_ns: Sides<u64>,
     /// System response: a client's data → the server's bare ACK of all of it. ICMP: an echo's request → its reply.
     pub srt: Durations,

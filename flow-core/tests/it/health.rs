@@ -327,7 +327,7 @@ fn a_sender_is_limited_by_the_others_window_while_no_segment_fits_in() {
     assert_eq!(limited([Some(0), Some(2)], 3000), sides(0, 0), "there is room for more");
     assert_eq!(limited([None, Some(2)], 3000), sides(40 * MS_NS, 0), "only if both want to");
     assert_eq!(limited([Some(2), None], 3000), sides(40 * MS_NS, 0), "only if both want to");
-    assert_eq!(limited([Some(200), Some(14)], 1), sides(0, 0), "more than 14 is 14");
+    assert_eq!(limited([Some(14), Some(200)], 1), sides(0, 0), "more than 14 is 14");
 }
 
 #[test]
