@@ -176,7 +176,7 @@ impl Flow {
         if self.side.is_some() {
             self.count_aside(time);
         }
-        if self.marks.has(Marks::BEGUN * 3) {
+        if self.marks.tell_windows() {
             self.count_limited(time);
         }
         self.last = self.last.max(time);
@@ -191,7 +191,7 @@ impl Flow {
     #[inline]
     fn count_limited(&mut self, time: Timestamp) {
         for sender in End::BOTH {
-            if self.tcp.is_limited(sender, self.marks) {
+            if self.tcp.is_limited(sender) {
                 let passed = nanos(time.since(self.last));
                 self.large_mut()[sender].window_limited_ns += passed;
             }

@@ -127,6 +127,12 @@ impl Marks {
         self.has(Self::ACK) && !before.has(Self::ACK)
     }
 
+    /// Whether all of the handshake was seen, which says by how much windows are shifted, and the connection was not reset.
+    #[inline(always)]
+    pub(crate) fn tell_windows(self) -> bool {
+        self.0 & (Self::ACK | Self::BEGUN * 3 | Self::RESET * 3) == Self::ACK | Self::BEGUN * 3
+    }
+
     /// Who sent the SYN-ACK, if it was seen.
     pub(crate) fn accepter(self) -> End {
         End::from_bit(self.has(Self::SYN_ACK_HIGH))

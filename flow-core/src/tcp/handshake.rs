@@ -67,14 +67,22 @@ impl Steps {
         true
     }
 
-    /// By how many bits this end says that it shifts its windows.
-    pub(super) fn scale(self, end: End) -> Option<u32> {
-        (self.0[end] >> Self::TIME_BITS).checked_sub(1)
+    /// By how many bits this end shifts its windows.
+    #[inline(always)]
+    pub(super) fn shift(self, end: End) -> u32 {
+        (self.0[end] >> Self::TIME_BITS).saturating_sub(1)
     }
 
     pub(crate) fn set_scale(&mut self, end: End, scale: Option<u8>) {
         let told = scale.map_or(0, |scale| u32::from(scale) + 1);
         self.0[end] = self.0[end] & Self::TIME | told << Self::TIME_BITS;
+    }
+
+    /// Both have told: windows are shifted only if both want that (RFC 7323 §2.2).
+    pub(super) fn settle_scales(&mut self) {
+        if self.0.iter().any(|word| word >> Self::TIME_BITS == 0) {
+            self.0 = self.0.map(|word| word & Self::TIME);
+        }
     }
 }
 
@@ -98,6 +106,7 @@ impl Flow {
                     && header.ack == self.tcp.initial[marks.accepter()].wrapping_add(1) =>
             {
                 self.marks.set(Marks::ACK, true);
+                self.tcp.steps.settle_scales();
                 handshake.ack = Some(time);
             }
             _ => return,
