@@ -211,7 +211,7 @@ impl Conversations {
         }
         // A later end need not be noted: it is found when the noted one has come.
         let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
-        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
+        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload_len() > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
             self.table.file_request(slot, self.clock.steady_at(deadline));
@@ -444,13 +444,13 @@ fn segment(
     reader: Option<&mut Reader>,
     shared: &mut Shared<'_>,
 ) {
-    flow.segment(view.from, time, header, view.options, view.payload.len);
+    flow.segment(view.from, time, header, view.options(), view.payload_len());
     let flags = header.flags;
     // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
     let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
     // Without payload so far, and none before this FIN, there is nothing to read.
     let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
-    if view.payload.len > 0 || flow.reading.is_some() || is_behind_payload {
+    if view.payload_len() > 0 || flow.reading.is_some() || is_behind_payload {
         Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
@@ -467,7 +467,7 @@ fn datagram(
     let Some(reader) = reader else { return };
     let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: [None; 2] };
     let Some(reading) = reader.open(flow) else { return };
-    let payload = view.payload;
+    let payload = view.payload();
     let offset = reading.streams[view.from].pass(payload.len);
     let piece = Piece { time, offset, bytes: payload.bytes, missing: payload.missing() };
     stats.bytes_delivered += payload.bytes.len() as u64;

@@ -182,7 +182,7 @@ impl Flow {
         self.last = self.last.max(time);
         self.quiet_since = now;
         self.marks.set(Marks::FRESH, true);
-        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload.len) {
+        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload_len()) {
             self.carry_over(view);
         }
     }
@@ -254,7 +254,7 @@ impl Flow {
         let sums = &mut large[view.from];
         sums.packets += u64::from(view.frames);
         sums.bytes += view.frame_bytes;
-        sums.payload_bytes += u64::from(view.payload.len);
+        sums.payload_bytes += u64::from(view.payload_len());
     }
 
     pub(crate) fn side_mut(&mut self) -> &mut Side {

@@ -3,7 +3,7 @@
 use protocol_parsers::Timestamp;
 
 use crate::Packet;
-use crate::decode::{Header, Region, TcpHeader, TcpOptions, View};
+use crate::decode::{Header, Region, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::{End, Hosts, Tuple};
 
@@ -33,7 +33,7 @@ impl Opening {
     /// Whether a packet is a SYN with nothing special about it.
     pub(crate) fn is_one(view: &View<'_>) -> bool {
         let Header::Tcp(TcpHeader { flags, .. }) = view.header else { return false };
-        flags.is_syn_alone() && view.payload.len == 0 && view.frames == 1 && view.frame_bytes <= u64::from(u16::MAX)
+        flags.is_syn_alone() && view.payload_len() == 0 && view.frames == 1 && view.frame_bytes <= u64::from(u16::MAX)
     }
 
     /// The connection that this SYN opens.
@@ -47,7 +47,7 @@ impl Opening {
             frame_bytes: view.frame_bytes as u16,
             bits: if view.from == End::High { FROM_HIGH } else { 0 }
                 | if matches!(view.tuple.hosts, Hosts::V6(_)) { V6 } else { 0 }
-                | view.options.window_scale().map_or(0, |scale| (scale + 1) << SCALE),
+                | view.options().window_scale().map_or(0, |scale| (scale + 1) << SCALE),
         }
     }
 
@@ -78,14 +78,14 @@ impl Opening {
             tuple: self.between.tuple(Tuple::TCP, self.is_v6(), addresses),
             from: End::from_bit(self.bits & FROM_HIGH != 0),
             header: Header::Tcp(header),
-            options: TcpOptions::default(),
-            payload: Region::new(&[], 0),
+            behind: Region::new(&[], 0),
+            options_len: 0,
             frames: 1,
             frame_bytes: u64::from(self.frame_bytes),
         };
         let mut flow = Flow::new(Who { id, between: self.between }, time, &view, &[]);
         flow.count(&view, time, self.since());
-        flow.segment(view.from, time, &header, view.options, 0);
+        flow.segment(view.from, time, &header, view.options(), 0);
         flow.tcp.steps.set_scale(view.from, (self.bits >> SCALE).checked_sub(1));
         flow
     }

@@ -66,8 +66,8 @@ pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
     };
     let (tuple, from) = Tuple::of(route, protocol, segment.from_port, segment.to_port);
     let (frames, frame_bytes) = (1, u64::from(packet.original_len));
-    let Segment { header, options, payload, .. } = segment;
-    let view = View { tuple, from, header, options, payload, frames, frame_bytes };
+    let Segment { header, behind, options_len, .. } = segment;
+    let view = View { tuple, from, header, behind, options_len, frames, frame_bytes };
     if protocol == Tuple::UDP && may_be_tunnel(&view) {
         return None;
     }
