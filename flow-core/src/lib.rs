@@ -23,6 +23,7 @@ mod reader;
 mod record;
 mod rollup;
 mod segments;
+mod servers;
 mod shard;
 mod slab;
 mod stats;
