@@ -130,7 +130,7 @@ impl Marks {
     /// Whether all of the handshake was seen, which says by how much windows are shifted, and the connection was not reset.
     #[inline(always)]
     pub(crate) fn tell_windows(self) -> bool {
-        self.0 & (Self::ACK | Self::BEGUN * 3 | Self::RESET * 3) == Self::ACK | Self::BEGUN * 3
+        self.0 & (Self::ACK | (Self::BEGUN * 3) | (Self::RESET * 3)) == Self::ACK | (Self::BEGUN * 3)
     }
 
     /// Who sent the SYN-ACK, if it was seen.

@@ -62,7 +62,7 @@ impl Steps {
             after.map(|after| u32::try_from(after.as_nanos()).ok().filter(|nanos| *nanos <= Self::TIME));
         let (Some(syn_ack), Some(ack)) = (syn_ack, ack) else { return false };
         for (word, nanos) in self.0.iter_mut().zip([syn_ack, ack]) {
-            *word = *word & !Self::TIME | nanos;
+            *word = (*word & !Self::TIME) | nanos;
         }
         true
     }
@@ -75,7 +75,7 @@ impl Steps {
 
     pub(crate) fn set_scale(&mut self, end: End, scale: Option<u8>) {
         let told = scale.map_or(0, |scale| u32::from(scale) + 1);
-        self.0[end] = self.0[end] & Self::TIME | told << Self::TIME_BITS;
+        self.0[end] = (self.0[end] & Self::TIME) | (told << Self::TIME_BITS);
     }
 
     /// Both have told: windows are shifted only if both want that (RFC 7323 §2.2).
