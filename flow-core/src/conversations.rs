@@ -15,6 +15,7 @@ use crate::rollup::Rollup;
 use crate::segments::Passage;
 use crate::servers::Servers;
 use crate::table::{Found, Reason, Slot, Table};
+use crate::tag::Tag;
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
 use crate::{CallRecord, FlowRecord, Layer, Metric, Options, Output, Packet, Stats};
@@ -45,12 +46,10 @@ pub(crate) struct Conversations {
 /// Those that metrics have to look at may have ended since: more than these, and more than twice those that have not, are looked at
 /// before the window is over.
 const MOST_TOUCHED: usize = 1024;
-/// Bits of a number behind the shard's.
-const NUMBER_BITS: u32 = 56;
 
 impl Conversations {
     pub(crate) fn new(options: Options) -> Self {
-        let none = u64::from(options.shard) << NUMBER_BITS;
+        let none = u64::from(options.shard) << Tag::SHARD;
         Self {
             table: Table::new(&options),
             reader: options.parsers.clone().map(Reader::new),
@@ -181,7 +180,7 @@ impl Conversations {
                 let server = self.servers.recall(&view.tuple);
                 let slot = self.table.insert(hash, |addresses| {
                     let between = Between::new(&view.tuple, packet.interface, addresses);
-                    let mut flow = Flow::new(Who { id, between }, packet.time, view, layers);
+                    let mut flow = Flow::new(Who { tag: Tag::new(id), between }, packet.time, view, layers);
                     server.into_iter().for_each(|server| flow.learn_server(server));
                     flow
                 });

@@ -13,6 +13,7 @@ use crate::marks::Marks;
 use crate::reader::Reading;
 use crate::record::{SYSTEM_PORTS, nanos};
 use crate::slab::Slab;
+use crate::tag::Tag;
 use crate::tcp::{Again, Ended, Handshake, Holes, Tcp};
 use crate::{Close, Confidence, Conversation, FlowRecord, Layer, Limits, Transport};
 
@@ -38,8 +39,7 @@ const _: () = assert!(size_of::<Flow>() <= 168, "it pays for every byte a millio
 /// Which conversation it is.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Who {
-    /// 0 is none.
-    pub(crate) id: u64,
+    pub(crate) tag: Tag,
     pub(crate) between: Between,
 }
 
@@ -138,7 +138,7 @@ impl Who {
             SocketAddr::new(host, self.between.ports[end])
         };
         Conversation {
-            flow_id: self.id,
+            flow_id: self.tag.id(),
             transport: marks.transport(),
             client: address(client),
             server: address(client.other()),
@@ -191,7 +191,7 @@ impl Flow {
     #[inline]
     fn count_limited(&mut self, time: Timestamp) {
         for sender in End::BOTH {
-            if self.tcp.is_limited(sender) {
+            if self.tcp.is_limited(sender, self.who.tag) {
                 let passed = nanos(time.since(self.last));
                 self.large_mut()[sender].window_limited_ns += passed;
             }

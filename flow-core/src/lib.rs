@@ -28,6 +28,7 @@ mod shard;
 mod slab;
 mod stats;
 mod table;
+mod tag;
 mod tcp;
 mod touched;
 mod wheel;

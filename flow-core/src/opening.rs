@@ -6,6 +6,7 @@ use crate::Packet;
 use crate::decode::{Header, Region, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::{End, Hosts, Tuple};
+use crate::tag::Tag;
 
 /// One SYN. Whatever comes next makes it a [`Flow`].
 #[derive(Default)]
@@ -83,10 +84,10 @@ impl Opening {
             frames: 1,
             frame_bytes: u64::from(self.frame_bytes),
         };
-        let mut flow = Flow::new(Who { id, between: self.between }, time, &view, &[]);
+        let mut flow = Flow::new(Who { tag: Tag::new(id), between: self.between }, time, &view, &[]);
         flow.count(&view, time, self.since());
         flow.segment(view.from, time, &header, view.options(), 0);
-        flow.tcp.steps.set_scale(view.from, (self.bits >> SCALE).checked_sub(1));
+        flow.who.tag.set_scale(view.from, (self.bits >> SCALE).checked_sub(1));
         flow
     }
 }

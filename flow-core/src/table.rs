@@ -273,7 +273,7 @@ impl Table {
     /// All of them: conversations in the order of their numbers, then those that are opening in the order of their SYNs.
     pub(crate) fn all(&self) -> Vec<Found> {
         let mut flows: Vec<_> =
-            self.flows.iter().map(|(slot, flow)| (flow.who.id, slot)).filter(|(id, _)| *id != 0).collect();
+            self.flows.iter().map(|(slot, flow)| (flow.who.tag.id(), slot)).filter(|(id, _)| *id != 0).collect();
         flows.sort_unstable();
         let openings = self.openings.iter().filter(|(slot, _)| self.opening_ends.is_filed(*slot));
         let mut openings: Vec<_> = openings.map(|(slot, opening)| (opening.since(), slot)).collect();

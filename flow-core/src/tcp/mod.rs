@@ -8,7 +8,7 @@ mod stream;
 mod window;
 
 pub(crate) use again::Again;
-pub(crate) use handshake::{Handshake, Steps};
+pub(crate) use handshake::Handshake;
 pub(crate) use sequence::Holes;
 pub(crate) use stream::{Piece, Shared, Stream};
 
@@ -59,7 +59,9 @@ pub(crate) struct Tcp {
     /// What each end acknowledged last, and the window it then offered.
     acks: [u32; 2],
     windows: [u16; 2],
-    pub(crate) steps: Steps,
+    /// From the first packet to the SYN-ACK, and to the ACK that ends the handshake, in nanoseconds.
+    syn_ack_after: u32,
+    ack_after: u32,
     talk: Talk,
 }
 
@@ -196,7 +198,7 @@ impl Flow {
         if header.flags.syn() && !self.marks.of(from, Marks::BEGUN) {
             self.tcp.initial[from] = header.seq;
             self.marks.set_of(from, Marks::BEGUN, true);
-            self.tcp.steps.set_scale(from, options.window_scale());
+            self.who.tag.set_scale(from, options.window_scale());
         }
         self.marks.set_of(from, Marks::SEEN, true);
     }

@@ -12,6 +12,7 @@
 use super::Tcp;
 use super::sequence::distance;
 use crate::key::End;
+use crate::tag::Tag;
 
 /// What fits into a frame of Ethernet with its headers and timestamps. Who may send less than that waits for more room.
 const FULL_SEGMENT: u32 = 1448;
@@ -20,9 +21,9 @@ impl Tcp {
     /// Whether the other end's window, less what is under way, leaves no room for a full segment; or for half the window, if that is less and
     /// it is one that is never shifted, so that it may always be small (RFC 9293 §3.8.6.2.1). Asked of connections whose handshake was seen.
     #[inline(always)]
-    pub(crate) fn is_limited(&self, sender: End) -> bool {
+    pub(crate) fn is_limited(&self, sender: End, tag: Tag) -> bool {
         let receiver = sender.other();
-        let shift = self.steps.shift(receiver);
+        let shift = tag.shift(receiver);
         let window = u32::from(self.windows[receiver]) << shift;
         let wanted = if shift > 0 { FULL_SEGMENT } else { FULL_SEGMENT.min(window / 2).max(1) };
         let under_way = distance(self.acks[receiver], self.edges[sender]).max(0).cast_unsigned();
