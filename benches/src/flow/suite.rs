@@ -174,7 +174,9 @@ pub(super) fn number(ended: &Ended, name: &str) -> Result<f64> {
 
 /// Runs a job in a process of its own.
 pub(super) fn job(arguments: &[&str]) -> Result<Ended> {
-    measure(Command::new(std::env::current_exe()?).arg("job").args(arguments))
+    let mut command = Command::new(std::env::current_exe()?);
+    // Left alone, glibc keeps more and more of what is freed, once a bench has freed large buffers of its own.
+    measure(command.env("MALLOC_MMAP_THRESHOLD_", "131072").arg("job").args(arguments))
 }
 
 /// The least of several runs: noise only ever adds.
