@@ -9,6 +9,7 @@ pub mod detection;
 pub mod flow;
 pub mod messages;
 pub mod parsers;
+mod plot;
 pub mod readers;
 mod report;
 mod timing;
@@ -21,4 +22,4 @@ pub use timing::{cpu_time, fastest};
 pub type Suite = (&'static str, fn(bool) -> anyhow::Result<Report>);
 
 /// Every suite.
-pub const SUITES: &[Suite] = &[("flow", flow::run), ("parsers", parsers::run)];
+pub const SUITES: &[Suite] = &[("flow", flow::run), ("scaling", flow::scaling::run), ("parsers", parsers::run)];

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use benches::flow::{Peer, Work, check, follow, many, replay};
-use benches::traffic::{Amount, CapturedTraffic, Traffic};
+use benches::flow::{Peer, Work, check, flood, follow, many, replay};
+use benches::traffic::{Amount, CapturedTraffic, Shape, Traffic};
 
 const SMALL: Amount = Amount { seed: 1, packets: 10_000, conversations: 100 };
 
@@ -42,8 +42,15 @@ fn a_wrong_answer_is_noticed() {
 #[test]
 fn many_connections_are_told_apart() {
     for work in [Work::Flows, Work::Calls] {
-        many(60_000, 10_000, work).unwrap();
+        for shape in [Shape::Ipv4, Shape::Ipv6, Shape::Bytes(1), Shape::Bytes(1460)] {
+            many(20_000, 10_000, work, shape).unwrap();
+        }
     }
+}
+
+#[test]
+fn of_a_flood_everything_is_accounted_for() {
+    flood(30_000, 1_000).unwrap();
 }
 
 #[test]

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Outcome, Work, cores, follow, many, replay, walk};
+use super::{Outcome, Work, cores, flood, follow, many, replay, walk};
 use crate::child::resident_memory;
-use crate::traffic::{Amount, CapturedTraffic};
+use crate::traffic::{Amount, CapturedTraffic, Shape};
 
 /// What jobs there are.
-pub const USAGE: &str = "walk FILE | replay FILE WORK | follow PACKETS CONVERSATIONS WORK | many FLOWS PACKETS WORK | \
+pub const USAGE: &str = "walk FILE | replay FILE WORK | follow PACKETS CONVERSATIONS WORK | many FLOWS PACKETS WORK [SHAPE] | flood PACKETS FLOWS | \
                          cores PACKETS CONVERSATIONS ROUNDS WORK | \
-                         capture PACKETS CONVERSATIONS FOLDER; WORK is flows, metrics or calls";
+                         capture PACKETS CONVERSATIONS FOLDER; WORK is flows, metrics or calls; SHAPE ipv4, ipv6, or bytes in a packet";
 
 /// Does one job; gives lines of a name and a value.
 ///
@@ -23,13 +23,20 @@ pub fn run(arguments: &[String]) -> Result<String> {
         ["walk", file] => told(&walk(Path::new(file))?),
         ["replay", file, work] => told(&replay(Path::new(file), Work::named(work)?)?),
         ["follow", packets, conversations, work] => told(&follow(amount(packets, conversations)?, Work::named(work)?)?),
-        ["many", flows, packets, work] => {
-            let many = many(flows.parse()?, packets.parse()?, Work::named(work)?)?;
+        ["many", flows, packets, work, shape @ ..] => {
+            let shape = match shape {
+                [] | ["ipv4"] => Shape::Ipv4,
+                ["ipv6"] => Shape::Ipv6,
+                [bytes] => Shape::Bytes(bytes.parse().context("a shape is ipv4, ipv6, or a number of bytes")?),
+                _ => bail!("one shape, please"),
+            };
+            let many = many(flows.parse()?, packets.parse()?, Work::named(work)?, shape)?;
             Ok(format!(
                 "half_open {}\nopen {}\nused {}\nopening_ns {}\npacket_ns {}\n",
                 many.half_open, many.open, many.used, many.opening_ns, many.packet_ns
             ))
         }
+        ["flood", packets, flows] => Ok(format!("packet_ns {}\n", flood(packets.parse()?, flows.parse()?)?)),
         ["cores", packets, conversations, rounds, work] => {
             let cores = cores(amount(packets, conversations)?, rounds.parse()?, Work::named(work)?)?;
             Ok(format!("one_ns {}\ntwo_ns {}\n", cores.one.as_nanos(), cores.two.as_nanos()))

@@ -1,13 +1,16 @@
 //! Suite `flow`: from packets to records, beside programs that do the same.
 
 mod cores;
+mod flood;
 pub mod jobs;
 mod many;
 mod peers;
 mod replay;
+pub mod scaling;
 mod suite;
 
 pub use cores::{Cores, cores};
+pub use flood::flood;
 pub use many::{Many, many};
 pub use peers::Peer;
 pub use replay::{Counted, Outcome, Work, check, follow, replay, walk};

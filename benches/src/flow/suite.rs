@@ -116,7 +116,6 @@ fn walk(capture: &Path, packets: u64) -> Result<Ended> {
 /// Many connections at once, beside few.
 fn crowd(extent: &Extent, report: &mut Report) -> Result<()> {
     let packets = extent.packets.to_string();
-    let number = |ended: &Ended, name: &str| -> Result<f64> { Ok(value(&ended.output, name)?.parse()?) };
     let few = job(&["many", "10000", &packets, "flows"])?;
     report.figure("flow.10k.ns_per_packet", number(&few, "packet_ns")?, "ns");
     let many = job(&["many", &extent.flows.to_string(), &packets, "flows"])?;
@@ -141,8 +140,7 @@ fn two_cores(extent: &Extent, report: &mut Report) -> Result<()> {
     let (packets, conversations, rounds) =
         (packets.to_string(), conversations.to_string(), (2 * extent.rounds + 1).to_string());
     let ended = job(&["cores", &packets, &conversations, &rounds, "calls"])?;
-    let number = |name: &str| -> Result<f64> { Ok(value(&ended.output, name)?.parse()?) };
-    report.ratio("flow.cores2.speedup", number("one_ns")?, number("two_ns")?);
+    report.ratio("flow.cores2.speedup", number(&ended, "one_ns")?, number(&ended, "two_ns")?);
     Ok(())
 }
 
@@ -169,9 +167,16 @@ fn memory(extent: &Extent, is_steady: bool, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// A figure that a job gave.
+pub(super) fn number(ended: &Ended, name: &str) -> Result<f64> {
+    Ok(value(&ended.output, name)?.parse()?)
+}
+
 /// Runs a job in a process of its own.
-fn job(arguments: &[&str]) -> Result<Ended> {
-    measure(Command::new(std::env::current_exe()?).arg("job").args(arguments))
+pub(super) fn job(arguments: &[&str]) -> Result<Ended> {
+    let mut command = Command::new(std::env::current_exe()?);
+    // Left alone, glibc keeps more and more of what is freed, once a bench has freed large buffers of its own.
+    measure(command.env("MALLOC_MMAP_THRESHOLD_", "131072").arg("job").args(arguments))
 }
 
 /// The least of several runs: noise only ever adds.

@@ -13,7 +13,7 @@ mod tally;
 mod zipf;
 
 pub use file::CapturedTraffic;
-pub use quiet::Quiet;
+pub use quiet::{Quiet, Shape};
 pub use tally::{Calls, PROTOCOLS, Tally};
 
 use etherparse::TcpHeader;
