@@ -251,6 +251,7 @@ impl Dissector {
 
     /// Hands bytes to whoever the connection's state says, until none are left.
     // The chunk stays where it is: to copy what was just written costs more than to write it.
+    #[inline(always)]
     pub(crate) fn feed(&mut self, connection: &mut Active, chunk: &mut StreamChunk<'_>) {
         while !chunk.bytes.is_empty() {
             let used = match connection.facts.state {
@@ -267,6 +268,7 @@ impl Dissector {
     }
 
     /// Looks for the protocol. Returns how many bytes of the chunk were dealt with.
+    #[inline(never)]
     fn detect(&mut self, connection: &mut Active, chunk: &StreamChunk<'_>) -> usize {
         let Active { facts: Facts { opening, state: State::Detecting(search), .. }, kept, .. } = connection else {
             return 0;

@@ -176,6 +176,7 @@ impl Fields {
     }
 
     /// Gives memory back that one unusually long text has claimed.
+    #[inline]
     pub(crate) fn shrink(&mut self, most: usize) {
         if self.text.capacity() > most {
             self.text.shrink_to(most);

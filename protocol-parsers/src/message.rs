@@ -128,7 +128,12 @@ impl MessageWriter<'_> {
 
     /// The same as the first of several texts in a row, which are then checked together: copying one alone would cost more than it saves.
     pub(crate) fn gather(&mut self, field: Field, bytes: &[u8]) {
-        self.field_bytes_with(field, |gathered| gathered.extend_from_slice(bytes));
+        let Some(first) = bytes.first().filter(|_| !self.draft.fields.has(field)) else { return };
+        if bytes.len() > self.options.limits.text_bytes || goes_on(*first) {
+            return self.text(field, Text::Bytes(bytes));
+        }
+        self.gathered.extend_from_slice(bytes);
+        self.draft.fields.announce(field, bytes.len());
     }
 
     /// Sets a text field to the bytes that `write` appends.
@@ -140,7 +145,7 @@ impl MessageWriter<'_> {
         let start = self.gathered.len();
         write(self.gathered);
         let length = self.gathered.len() - start;
-        if length > self.options.limits.text_bytes || !self.begins_a_character(start) {
+        if length > self.options.limits.text_bytes || self.gathered.get(start).is_some_and(|first| goes_on(*first)) {
             return self.field_apart(field, start);
         }
         if length > 0 {
@@ -153,12 +158,6 @@ impl MessageWriter<'_> {
     fn field_apart(&mut self, field: Field, start: usize) {
         let value = self.gathered.split_off(start);
         self.text(field, Text::Bytes(&value));
-    }
-
-    /// Whether what was gathered from `start` on does not go on with a character of what stands before it.
-    #[inline]
-    fn begins_a_character(&self, start: usize) -> bool {
-        self.gathered.get(start).is_none_or(|first| !matches!(first, 0x80..0xc0))
     }
 
     /// Hands what was gathered to the draft. Whatever writes there in another way comes behind it.
@@ -227,8 +226,11 @@ impl MessageWriter<'_> {
 
     /// Sets a text field to a number in decimal.
     pub fn field_number(&mut self, field: Field, number: u64) {
-        let mut digits = [0; 20];
-        self.field(field, decimal::digits(number, &mut digits));
+        match decimal::small(number) {
+            Some(small) if self.gathered.is_empty() => self.text(field, Text::Valid(small)),
+            Some(small) => self.gather(field, small.as_bytes()),
+            None => self.field(field, decimal::digits(number, &mut [0; 20])),
+        }
     }
 
     /// What was written into a field of this message so far.
@@ -251,7 +253,7 @@ impl MessageWriter<'_> {
 
     /// Adds an attribute.
     pub fn attribute(&mut self, key: &str, value: &[u8]) {
-        let apart = value.len() > self.options.limits.text_bytes || matches!(value.first(), Some(0x80..0xc0));
+        let apart = value.len() > self.options.limits.text_bytes || value.first().is_some_and(|first| goes_on(*first));
         if apart || self.gathered.is_empty() {
             return self.attribute_text(key, Text::Bytes(value));
         }
@@ -313,4 +315,9 @@ impl MessageWriter<'_> {
         self.stats.attributes_dropped += u64::from(!room);
         room
     }
+}
+
+/// Whether a byte goes on with a character of UTF-8: what begins so and is gathered could become one with what stands before it.
+fn goes_on(byte: u8) -> bool {
+    matches!(byte, 0x80..0xc0)
 }

@@ -207,22 +207,11 @@ impl OpenCalls {
         key: Key,
         mut look: impl FnMut((usize, &Entry)) -> Option<T>,
     ) -> Option<T> {
-        let fits = |entry: &Entry| entry.requester == requester && entry.key == key;
-        match (&self.row, key) {
-            (Row::None, _) => None,
-            (Row::One(entry), _) => {
-                if fits(entry) {
-                    look((0, entry))
-                } else {
-                    None
-                }
-            }
-            // Rising numbers are all different.
-            (Row::Many(many), Key::Id(_)) if many.rising => {
-                let position = many.entries.partition_point(|entry| is_below(entry.key, key));
-                many.entries.get(position).filter(|entry| fits(entry)).and_then(|entry| look((position, entry)))
-            }
-            (Row::Many(many), _) => many.entries.iter().enumerate().filter(|(_, entry)| fits(entry)).find_map(look),
+        match &self.row {
+            Row::None => None,
+            Row::One(entry) if entry.fits(requester, key) => look((0, entry)),
+            Row::One(_) => None,
+            Row::Many(many) => many.find_with_key(requester, key, look),
         }
     }
 
@@ -306,6 +295,35 @@ impl OpenCalls {
             dropped += 1;
         }
         dropped
+    }
+}
+
+impl Entry {
+    fn fits(&self, requester: Side, key: Key) -> bool {
+        self.requester == requester && self.key == key
+    }
+}
+
+impl Many {
+    /// The first answer of `look`, which is shown the calls with this key in their order.
+    // Not within what looks for a call: almost always there is one at most.
+    #[inline(never)]
+    fn find_with_key<T>(
+        &self,
+        requester: Side,
+        key: Key,
+        mut look: impl FnMut((usize, &Entry)) -> Option<T>,
+    ) -> Option<T> {
+        // Rising numbers are all different.
+        if let (Key::Id(_), true) = (key, self.rising) {
+            let position = self.entries.partition_point(|entry| is_below(entry.key, key));
+            return self
+                .entries
+                .get(position)
+                .filter(|entry| entry.fits(requester, key))
+                .and_then(|entry| look((position, entry)));
+        }
+        self.entries.iter().enumerate().filter(|(_, entry)| entry.fits(requester, key)).find_map(look)
     }
 }
 

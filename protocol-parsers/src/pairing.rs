@@ -70,7 +70,7 @@ impl Dissector {
         }
         // Requests of one side follow each other: the one before has ended, whatever its length said.
         if let Some(position) = connection.open.last(side, |record| record.request == Half::Open) {
-            self.end_half(connection, position, Part::Request(key));
+            self.end_half(connection, position, Part::Request(key), 0, Timestamp::ZERO);
         }
         if !connection.doubtful {
             return;
@@ -180,7 +180,7 @@ impl Dissector {
     /// A message has ended.
     pub(crate) fn end(&mut self, connection: &mut Active, side: Side, part: Part) {
         if let Some(position) = position_of(connection, side, part) {
-            self.end_half(connection, position, part);
+            self.end_half(connection, position, part, 0, Timestamp::ZERO);
         } else if let Part::Response(key) = part
             && let Place::At(position) = connection.open.place_for_response(side.other(), key)
             && connection.open.change(position, |record| record.lost) == Some(true)
@@ -206,10 +206,7 @@ impl Dissector {
             let Some(first) = position_of(connection, side, part) else { return };
             position = first;
         }
-        if count > 0 {
-            connection.open.change(position, |record| cover(record, part, count, time));
-        }
-        self.end_half(connection, position, part);
+        self.end_half(connection, position, part, count, time);
     }
 
     /// A call has ended as a whole, with bytes of one of its messages.
@@ -278,9 +275,12 @@ impl Dissector {
         true
     }
 
-    /// The request of the call at this position, or its response, has ended.
-    fn end_half(&mut self, connection: &mut Active, position: usize, part: Part) {
+    /// The request of the call at this position, or its response, has ended, with so many bytes more, the last of them at `time`.
+    fn end_half(&mut self, connection: &mut Active, position: usize, part: Part, count: u64, time: Timestamp) {
         let finished = connection.open.change(position, |record| {
+            if count > 0 {
+                cover(record, part, count, time);
+            }
             match part {
                 Part::Request(_) => record.request = Half::Ended,
                 Part::Response(_) => record.response = Half::Ended,
@@ -381,7 +381,7 @@ impl Dissector {
         if let Some(first) = connection.open.find_by_key(requester, Key::Order, |_| true)
             && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
         {
-            self.end_half(connection, first, Part::Response(Key::Order));
+            self.end_half(connection, first, Part::Response(Key::Order), 0, Timestamp::ZERO);
         }
     }
 

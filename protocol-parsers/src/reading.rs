@@ -61,11 +61,25 @@ pub(crate) struct Progress {
 
 impl Dissector {
     /// Reads what a chunk adds to its stream. Returns how many of its bytes were dealt with.
+    #[inline]
     pub(crate) fn read_stream(&mut self, connection: &mut Active, chunk: &StreamChunk<'_>) -> usize {
         let side = connection.turn(chunk.side);
-        let Some(mut buffer) = connection.lane(side).buffer.take() else {
-            return self.read_directly(connection, side, chunk);
-        };
+        if connection.lane(side).buffer.is_some() {
+            return self.read_on(connection, side, chunk);
+        }
+        let StreamChunk { bytes, offset, time, .. } = *chunk;
+        let piece = Piece { side, bytes, offset, time: When::Once(time), then: Then::More, missing: 0 };
+        let progress = self.read(connection, &piece);
+        if progress.used >= bytes.len() || !connection.is_reading() {
+            return progress.used;
+        }
+        self.keep_rest(connection, &piece, progress, time)
+    }
+
+    /// Reads a chunk with what is buffered before it.
+    #[inline(never)]
+    fn read_on(&mut self, connection: &mut Active, side: Side, chunk: &StreamChunk<'_>) -> usize {
+        let Some(mut buffer) = connection.lane(side).buffer.take() else { return 0 };
         let limit = self.options.limits.message_bytes;
         let room = limit.saturating_sub(buffer.bytes.len());
         let taken = chunk.bytes.get(..room).unwrap_or(chunk.bytes);
@@ -77,25 +91,22 @@ impl Dissector {
         taken.len()
     }
 
-    /// Reads a chunk where nothing is buffered before it.
-    fn read_directly(&mut self, connection: &mut Active, side: Side, chunk: &StreamChunk<'_>) -> usize {
-        let StreamChunk { bytes, offset, time, .. } = *chunk;
-        let mut piece = Piece { side, bytes, offset, time: When::Once(time), then: Then::More, missing: 0 };
-        let progress = self.read(connection, &piece);
+    /// What was not read of a piece waits for more. Returns how many of its bytes were dealt with.
+    #[inline(never)]
+    fn keep_rest(&mut self, connection: &mut Active, piece: &Piece<'_>, progress: Progress, time: Timestamp) -> usize {
+        let (side, bytes) = (piece.side, piece.bytes);
         let rest = bytes.get(progress.used..).unwrap_or_default();
-        if rest.is_empty() || !connection.is_reading() {
-            return progress.used;
-        }
+        let offset = piece.offset + progress.used as u64;
         if rest.len() < self.options.limits.message_bytes {
             let mut buffer = self.buffer();
-            buffer.append(rest, offset + progress.used as u64, time);
+            buffer.append(rest, offset, time);
             buffer.need = progress.need;
             connection.lane(side).buffer = Some(buffer);
             return bytes.len();
         }
         // One chunk longer than the longest message: it is read as far as it goes.
         self.stats.long_messages += 1;
-        piece = Piece { bytes: rest, offset: offset + progress.used as u64, then: Then::Limit, ..piece };
+        let piece = Piece { bytes: rest, offset, time: When::Once(time), then: Then::Limit, ..*piece };
         let step = self.read(connection, &piece).used;
         if step == 0 {
             self.lose(connection, side);

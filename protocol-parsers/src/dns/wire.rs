@@ -175,10 +175,13 @@ impl<'a> Name<'a> {
     /// A number that is the same for the same name in any case.
     #[must_use]
     pub fn hash(self) -> u64 {
-        // FNV-1a: it tells the few names apart that one transaction id is used for at the same time, and no table stands on it.
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        self.labels().fold(0xcbf2_9ce4_8422_2325, |hash, label| {
-            label.iter().fold(step(hash, b'.'), |hash, byte| step(hash, byte.to_ascii_lowercase()))
+        // As FNV-1a, eight bytes at a time: it tells the few names apart that one transaction id is used for at the same time, and no table
+        // stands on it. That a few characters count as the same ones does no harm.
+        let step = |hash: u64, word: u64| (hash ^ (word | 0x2020_2020_2020_2020)).wrapping_mul(0x0100_0000_01b3);
+        self.labels().fold(0xcbf2_9ce4_8422_2325_u64, |hash, label| {
+            let (words, rest) = label.as_chunks();
+            let hash = words.iter().fold(hash, |hash, word| step(hash, u64::from_be_bytes(*word)));
+            step(hash.rotate_left(29), rest.iter().fold(label.len() as u64, |word, byte| word << 8 | u64::from(*byte)))
         })
     }
 }

@@ -26,6 +26,10 @@ pub(super) struct Framing {
 impl Framing {
     /// A `Content-Length`. A list of equal lengths is one length (RFC 9110, 8.6); of others the first is taken.
     pub(super) fn add_lengths(&mut self, value: &[u8]) {
+        if let (None, length @ Some(_)) = (self.length, number(value)) {
+            self.length = length;
+            return;
+        }
         for length in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             match number(length) {
                 Some(length) if self.length.is_none_or(|known| known == length) => self.length = Some(length),

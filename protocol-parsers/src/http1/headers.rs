@@ -26,15 +26,15 @@ impl Lines<'_> {
     ) -> Option<usize> {
         let wanted = if self.request { &WANTED_OF_REQUEST } else { &WANTED_OF_RESPONSE };
         for end in ends {
-            let first = *self.bytes.get(start)?;
-            let lengths = wanted[usize::from(first)];
-            if lengths != 0 {
-                let line = self.bytes.get(start..end)?;
-                if let Some(length) = names::length(line, lengths) {
-                    self.header(line, length, end + 1, message, framing);
+            let line = self.bytes.get(start..end)?;
+            match *line {
+                [first, _, third, ..] => {
+                    if let Some(length) = names::length(line, wanted.lengths(first, third)) {
+                        self.header(line, length, end + 1, message, framing);
+                    }
                 }
-            } else if first == b'\n' || first == b'\r' && end == start + 1 {
-                return Some(end + 1);
+                [] | [b'\r'] => return Some(end + 1),
+                _ => {}
             }
             start = end + 1;
         }

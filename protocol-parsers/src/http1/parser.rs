@@ -243,7 +243,7 @@ impl Http1Parser {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         };
         message.response(Key::Order);
-        message.field(Field::StatusCode, line.digits);
+        message.field_number(Field::StatusCode, u64::from(line.status));
         message.status(match line.status {
             400..500 => Status::ClientError,
             500.. => Status::ServerError,

@@ -114,6 +114,7 @@ fn in_block(bytes: &[u8], position: usize) -> u64 {
     let rest = bytes.get(position..).unwrap_or_default();
     match rest.first_chunk() {
         Some(block) => ascii::places(block, b'\n'),
+        None if rest.is_empty() => 0,
         None => in_rest(bytes, rest),
     }
 }
@@ -121,9 +122,6 @@ fn in_block(bytes: &[u8], position: usize) -> u64 {
 /// Those in the last bytes, which fill no block.
 #[inline(never)]
 fn in_rest(bytes: &[u8], rest: &[u8]) -> u64 {
-    if rest.is_empty() {
-        return 0;
-    }
     if let Some(last) = bytes.last_chunk() {
         // Those before the rest fall out below.
         return ascii::places(last, b'\n') >> (last.len() - rest.len());
@@ -197,6 +195,7 @@ impl<'a> RequestLine<'a> {
 
     /// Path with query, without scheme and authority.
     #[must_use]
+    #[inline]
     pub fn path(&self) -> &'a [u8] {
         match self.split_absolute() {
             Some((_, b"")) => b"/",
@@ -211,6 +210,7 @@ impl<'a> RequestLine<'a> {
 
     /// The authority of an absolute target.
     #[must_use]
+    #[inline]
     pub fn authority(&self) -> Option<&'a [u8]> {
         let (authority, _) = self.split_absolute()?;
         // What stands before the last @ are credentials.
@@ -218,6 +218,7 @@ impl<'a> RequestLine<'a> {
         authority.get(host..)
     }
 
+    #[inline]
     fn split_absolute(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.target.starts_with(b"/") {
             return None;

@@ -35,6 +35,7 @@ impl<'a> Line<'a> {
     ///
     /// # Errors
     /// When it begins with no type of RESP, or no number follows where one must.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, ParseError> {
         let Some((kind, rest)) = bytes.split_first() else { return Ok(None) };
         // Almost every line is one of these with a few digits.
@@ -44,7 +45,12 @@ impl<'a> Line<'a> {
             let line = if *kind == b'$' { Self::Bulk(number) } else { Self::Many(number) };
             return Ok(Some((line, digits + 3)));
         }
-        if !b"+-:_#,($=!*~%>|".contains(kind) {
+        Self::parse_rarer(*kind, rest)
+    }
+
+    #[inline(never)]
+    fn parse_rarer(kind: u8, rest: &'a [u8]) -> Result<Option<(Self, usize)>, ParseError> {
+        if !b"+-:_#,($=!*~%>|".contains(&kind) {
             return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
         }
         let Some(end) = ascii::line_feed(rest) else { return Ok(None) };
@@ -72,7 +78,19 @@ impl<'a> Line<'a> {
 }
 
 /// A number of at most eight digits with the end of its line, and how many digits it has.
+#[inline]
 fn short_number(bytes: &[u8]) -> Option<(u64, usize)> {
+    match *bytes {
+        [only @ b'0'..=b'9', b'\r', b'\n', ..] => Some((u64::from(only - b'0'), 1)),
+        [first @ b'0'..=b'9', last @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((u64::from(first - b'0') * 10 + u64::from(last - b'0'), 2))
+        }
+        _ => longer_number(bytes),
+    }
+}
+
+#[inline(never)]
+fn longer_number(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0;
     for (position, byte) in bytes.iter().take(9).enumerate() {
         let digit = byte.wrapping_sub(b'0');
