@@ -6,16 +6,17 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
-use crate::decode::{Header, Layers, TcpHeader, View};
+use crate::decode::{Header, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
-use crate::reader::{Reader, Reading, Speakers};
+use crate::reader::{Reader, Speakers};
 use crate::rollup::Rollup;
+use crate::segments::Passage;
 use crate::table::{Found, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
-use crate::{CallRecord, FlowRecord, Metric, Options, Output, Packet, Stats};
+use crate::{CallRecord, FlowRecord, Layer, Metric, Options, Output, Packet, Stats};
 
 /// All conversations and what waits to be handed out.
 pub(crate) struct Conversations {
@@ -131,8 +132,8 @@ impl Conversations {
 
     /// The hash of a packet's conversation.
     #[inline]
-    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &Layers) -> u64 {
-        self.table.hash(&view.tuple, packet.interface, layers.as_slice())
+    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &[Layer]) -> u64 {
+        self.table.hash(&view.tuple, packet.interface, layers)
     }
 
     /// A conversation with this hash will be looked for soon.
@@ -153,7 +154,7 @@ impl Conversations {
         &mut self,
         packet: &Packet<'_>,
         view: &View<'_>,
-        layers: &Layers,
+        layers: &[Layer],
         hash: u64,
         stats: &mut Stats,
     ) {
@@ -169,14 +170,14 @@ impl Conversations {
                 }
                 self.make_room(stats);
                 stats.flows_opened += 1;
-                if Opening::is_one(view) && layers.count() == 0 {
+                if Opening::is_one(view) && layers.is_empty() {
                     self.open(packet, view, hash);
                     return;
                 }
                 let id = self.next_id();
                 let slot = self.table.insert(hash, |addresses| {
                     let between = Between::new(&view.tuple, packet.interface, addresses);
-                    Flow::new(Who { id, between }, packet.time, view, layers.as_slice())
+                    Flow::new(Who { id, between }, packet.time, view, layers)
                 });
                 (slot, true)
             }
@@ -185,7 +186,7 @@ impl Conversations {
         if self.rollup.is_some() {
             self.touched.note(slot, flow);
         }
-        let before = (flow.marks, flow.counts.has_packets(view.from));
+        let before = flow.marks;
         flow.count(view, packet.time, self.clock.steady());
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         let mut reader = self.reader.as_mut();
@@ -197,13 +198,13 @@ impl Conversations {
             Header::Icmp => {}
         }
         // A later end need not be noted: it is found when the noted one has come.
-        let stands_otherwise = is_new || !before.1 || flow.marks.stands_otherwise(before.0);
+        let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
         if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
             self.table.file_request(slot, self.clock.steady_at(deadline));
         }
-        if stands_otherwise {
+        if ends_otherwise {
             self.table.file(slot, &self.options.limits);
         }
         if is_new {
@@ -310,7 +311,7 @@ impl Conversations {
                 self.end(slot, Ended::Idle, stats);
             }
             Reason::End => self.table.file(slot, &self.options.limits),
-            Reason::Request => self.end_requests(slot),
+            Reason::Request => self.end_requests(slot, stats),
             Reason::Piece => {
                 let piece = self.table.get_with_addresses(slot).and_then(|(flow, addresses)| flow.cut_piece(addresses));
                 self.file_piece(slot, now);
@@ -322,10 +323,14 @@ impl Conversations {
     }
 
     /// Ends the requests of a conversation that have waited too long.
-    fn end_requests(&mut self, slot: Slot) {
-        let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
+    fn end_requests(&mut self, slot: Slot, stats: &mut Stats) {
+        let (Some((flow, addresses)), Some(reader)) = (self.table.get_with_addresses(slot), &mut self.reader) else {
+            return;
+        };
+        let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
+        Passage { flow, addresses, reader, shared: &mut shared }.handle_timeout(self.clock.told());
         let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
-        let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) else { return };
+        let Some(reading) = flow.reading.as_deref_mut() else { return };
         reader.handle_timeout(speakers, &mut reading.dialog, self.clock.told());
         if let Some(deadline) = reader.poll_timeout(reading) {
             // What is due is done: the next time is never before now.
@@ -362,8 +367,11 @@ impl Conversations {
         stats.flows_closed += 1;
         let addresses = &self.table.addresses;
         let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+        let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
+        if let Some(reader) = &mut self.reader {
+            Passage { flow: &mut flow, addresses, reader, shared: &mut shared }.give_up();
+        }
         if let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) {
-            let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
             for end in End::BOTH {
                 let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.dialog, end, piece);
                 reading.streams[end].finish(&mut shared, &mut hand_on);
@@ -428,44 +436,7 @@ fn segment(
     // Without payload so far, and none before this FIN, there is nothing to read.
     let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
     if view.payload.len > 0 || flow.reading.is_some() || is_behind_payload {
-        read_segment(flow, addresses, header, view, time, reader, shared);
-    }
-}
-
-fn read_segment(
-    flow: &mut Flow,
-    addresses: &Addresses,
-    header: &TcpHeader,
-    view: &View<'_>,
-    time: Timestamp,
-    reader: &mut Reader,
-    shared: &mut Shared<'_>,
-) {
-    let (from, other) = (view.from, view.from.other());
-    let flags = header.flags;
-    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
-    let ack = flow.acknowledged_bytes(other, header.ack);
-    let fins = End::BOTH.map(|end| flow.fin(end));
-    let Some(Reading { streams, dialog, .. }) = reader.open(flow) else { return };
-    let seq = header.seq.wrapping_add(u32::from(flags.syn()));
-    if flags.syn() {
-        streams[from].begin(seq);
-    }
-    // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-    let is_heard = flags.ack() && streams[from].is_near(header.seq);
-    if is_heard && (view.payload.len > 0 || streams[other].is_waiting()) {
-        streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, dialog, other, piece));
-    }
-    if view.payload.len > 0 || flags.fin() {
-        streams[from].begin(seq);
-        dialog.base[from] = streams[from].base();
-        streams[from].push(time, seq, view.payload, flags.fin(), shared, &mut |piece| {
-            reader.read(speakers, dialog, from, piece);
-        });
-    }
-    let is_read = |end: End| fins[end].is_some_and(|fin| streams[end].reached(fin));
-    if is_read(End::Low) && is_read(End::High) {
-        reader.close(speakers, dialog);
+        Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
 

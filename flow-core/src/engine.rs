@@ -3,7 +3,7 @@
 use protocol_parsers::Timestamp;
 
 use crate::conversations::Conversations;
-use crate::decode::{Decoded, Decoder, Layers, Plain, plain};
+use crate::decode::{Decoded, Decoder, Plain, plain};
 use crate::{CallRecord, DropReason, FlowRecord, Metric, Options, Packet, Stats};
 
 /// What goes in.
@@ -66,8 +66,8 @@ impl FlowEngine {
         let mut ahead = [const { None }; AHEAD];
         for (packet, ahead) in packets.iter().zip(&mut ahead) {
             *ahead = plain(packet);
-            if let Some(Plain { view, hash }) = ahead {
-                *hash = self.conversations.hash(packet, view, &Layers::NONE);
+            if let Some(Plain { view, tag, hash }) = ahead {
+                *hash = self.conversations.hash(packet, view, tag.as_slice());
                 self.conversations.ask_for_place(*hash);
             }
         }
@@ -84,9 +84,9 @@ impl FlowEngine {
     fn follow(&mut self, packet: &Packet<'_>, plain: Option<&Plain<'_>>) {
         self.stats.packets += 1;
         self.advance(packet.time);
-        if let Some(Plain { view, hash }) = plain {
+        if let Some(Plain { view, tag, hash }) = plain {
             self.stats.packets_followed += 1;
-            self.conversations.follow(packet, view, &Layers::NONE, *hash, &mut self.stats);
+            self.conversations.follow(packet, view, tag.as_slice(), *hash, &mut self.stats);
         } else {
             self.follow_layered(packet);
         }
@@ -99,6 +99,7 @@ impl FlowEngine {
             Ok((Decoded::Waits, _)) => {}
             Ok((Decoded::Packet(view), layers)) => {
                 self.stats.packets_followed += u64::from(view.frames);
+                let layers = layers.as_slice();
                 let hash = self.conversations.hash(packet, &view, layers);
                 self.conversations.follow(packet, &view, layers, hash, &mut self.stats);
             }

@@ -278,8 +278,19 @@ impl Flow {
     /// Who asks: the one that opened it, else what the protocol says.
     pub(crate) fn client_end(&self) -> End {
         let client = self.marks.client();
+        if self.marks.has(Marks::CLIENT_SURE) {
+            return client;
+        }
         let is_turned = || self.reading.as_deref().is_some_and(Reading::is_turned);
-        if !self.marks.has(Marks::CLIENT_SURE) && is_turned() { client.other() } else { client }
+        self.opener().unwrap_or_else(|| if is_turned() { client.other() } else { client })
+    }
+
+    /// Who opened it, by a part of the handshake that was seen behind other packets.
+    fn opener(&self) -> Option<End> {
+        if self.marks.has(Marks::SYN_ACK) {
+            return Some(self.marks.accepter().other());
+        }
+        self.marks.who(Marks::BEGUN).filter(|_| self.marks.has(Marks::SYN))
     }
 
     pub(crate) fn conversation(&self, addresses: &Addresses) -> Conversation {

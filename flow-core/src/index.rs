@@ -40,7 +40,7 @@ impl Index {
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let segment = self.segments.get(segment_of(hash))?;
-        let place = segment.find(hash, |slot| is_it(slot))?;
+        let place = segment.find(hash, &mut is_it)?;
         segment.buckets.get(place).map(|bucket| *bucket as u32)
     }
 

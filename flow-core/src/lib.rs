@@ -21,6 +21,7 @@ mod packet;
 mod reader;
 mod record;
 mod rollup;
+mod segments;
 mod shard;
 mod slab;
 mod stats;

@@ -89,10 +89,10 @@ impl Marks {
         self.set(mark | mark << 1, false);
     }
 
-    /// Whether it may be over now and was not before, or open, or the other way round.
+    /// Whether it may be over now and was not before, or the other way round.
     #[inline(always)]
-    pub(crate) fn stands_otherwise(self, before: Self) -> bool {
-        (self.0 ^ before.0) & (Self::BEYOND_HANDSHAKE | Self::ACK | Self::RESET * 3 | Self::FIN_HEARD * 3) != 0
+    pub(crate) fn ends_otherwise(self, before: Self) -> bool {
+        (self.0 ^ before.0) & ((Self::RESET * 3) | (Self::FIN_HEARD * 3)) != 0
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ use protocol_parsers::{Call, Connection, Dissector, Opening, Protocol, Side, Str
 use crate::flow::{Addresses, Flow, Who};
 use crate::key::End;
 use crate::marks::Marks;
+use crate::segments::Early;
 use crate::tcp::{Piece, Stream};
 use crate::{CallRecord, Conversation, Sides, Transport};
 
@@ -16,6 +17,8 @@ pub(crate) struct Reading {
     /// Bytes of datagrams handed on.
     pub(crate) datagram_bytes: [u64; 2],
     pub(crate) dialog: Dialog,
+    /// What came before the bytes that it acknowledges.
+    pub(crate) early: Option<Box<Early>>,
 }
 
 /// What a conversation says.
@@ -44,7 +47,7 @@ impl Reading {
             }
         }
         let base = [None; 2];
-        Self { streams, datagram_bytes: [0; 2], dialog: Dialog { connection, ended: None, base } }
+        Self { streams, datagram_bytes: [0; 2], dialog: Dialog { connection, ended: None, base }, early: None }
     }
 
     /// The application protocol found so far.
@@ -55,6 +58,13 @@ impl Reading {
     /// Whether who is taken for the server asks, by what the protocol says.
     pub(crate) fn is_turned(&self) -> bool {
         matches!(self.dialog.verdict(), (Some(_), Side::Server))
+    }
+}
+
+impl Reading {
+    /// When bytes that others wait for are given up.
+    pub(crate) fn early_deadline(&self) -> Option<Timestamp> {
+        self.early.as_deref().and_then(Early::deadline)
     }
 }
 
@@ -126,10 +136,14 @@ impl Reader {
         }
     }
 
-    /// When a request's deadline passes.
+    /// When a request's deadline passes, or that of bytes which others wait for.
     pub(crate) fn poll_timeout(&self, reading: &Reading) -> Option<Timestamp> {
         let Dialog { connection, ended, .. } = &reading.dialog;
-        if ended.is_some() { None } else { connection.poll_timeout(&self.dissector.options().limits) }
+        if ended.is_some() {
+            return None;
+        }
+        let request = connection.poll_timeout(&self.dissector.options().limits);
+        request.into_iter().chain(reading.early_deadline()).min()
     }
 
     pub(crate) fn has_calls(&self) -> bool {

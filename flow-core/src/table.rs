@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use protocol_parsers::Timestamp;
 
-use crate::decode::Layers;
 use crate::flow::{Addresses, Flow};
 use crate::index::Index;
 use crate::key::Tuple;
@@ -93,7 +92,7 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &Layers) -> Option<Found> {
+    pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &[Layer]) -> Option<Found> {
         let is_here = |other: u32| !self.interface_in_key || other == interface;
         let found = self.index.find(hash, |slot| match found(slot) {
             Found::Flow(slot) => self.flows.get(slot).is_some_and(|flow| {
@@ -101,14 +100,13 @@ impl Table {
                 who.between.is(tuple, marks.is_v6(), &self.addresses)
                     && marks.transport().ip_protocol() == tuple.protocol
                     && is_here(who.between.interface)
-                    && (side.is_none() && layers.count() == 0
-                        || self.in_key(flow.layers()).eq(self.in_key(layers.as_slice())))
+                    && (side.is_none() && layers.is_empty() || self.in_key(flow.layers()).eq(self.in_key(layers)))
             }),
             Found::Opening(slot) => self.openings.get(slot).is_some_and(|opening| {
                 opening.between.is(tuple, opening.is_v6(), &self.addresses)
                     && tuple.protocol == Tuple::TCP
                     && is_here(opening.between.interface)
-                    && self.in_key(layers.as_slice()).next().is_none()
+                    && self.in_key(layers).next().is_none()
             }),
         });
         found.map(self::found)
@@ -219,27 +217,24 @@ impl Table {
         limits: &Limits,
         request_deadline: impl Fn(&Flow) -> Timestamp,
     ) -> Option<(Slot, Reason)> {
-        // Asked for every packet, and nearly never true.
-        if self.wheels().iter().all(|(wheel, _)| !wheel.may_be_due(now)) {
-            return None;
-        }
         loop {
-            let (time, reason) = self.next()?;
-            if time >= now {
+            // The earliest of all, so that what happens does not depend on how often anybody asks.
+            let [(soonest, reason), others @ ..] = self.by_time();
+            // Asked for every packet, and nearly never true.
+            if soonest >= now {
                 return None;
             }
-            // The earliest of all, so that what happens does not depend on how often anybody asks.
-            let soon = time + Duration::from_nanos(1);
+            let until = others.iter().fold(now, |until, (other, _)| until.min(*other + Duration::from_nanos(1)));
             let Self { flows, openings, ends, opening_ends, requests, pieces, piece_ends, .. } = self;
             let of_flow =
                 |slot: Slot, deadline: &dyn Fn(&Flow) -> Timestamp| flows.get(slot).map_or(Timestamp::ZERO, deadline);
             let due = match reason {
-                Reason::End => ends.due(soon, |slot| of_flow(slot, &|flow| flow.idle_deadline(limits))),
-                Reason::Opening => opening_ends.due(soon, |slot| {
+                Reason::End => ends.due(until, |slot| of_flow(slot, &|flow| flow.idle_deadline(limits))),
+                Reason::Opening => opening_ends.due(until, |slot| {
                     openings.get(slot).map_or(Timestamp::ZERO, |opening| opening.since() + limits.tcp_idle)
                 }),
-                Reason::Request => requests.due(soon, |slot| of_flow(slot, &request_deadline)),
-                Reason::Piece => pieces.due(soon, |slot| piece_ends.get(slot as usize).copied().unwrap_or_default()),
+                Reason::Request => requests.due(until, |slot| of_flow(slot, &request_deadline)),
+                Reason::Piece => pieces.due(until, |slot| piece_ends.get(slot as usize).copied().unwrap_or_default()),
             };
             if let Some(slot) = due {
                 return Some((slot, reason));
@@ -249,7 +244,7 @@ impl Table {
 
     /// When one may want to be looked at.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.next().map(|(deadline, _)| deadline)
+        [&self.ends, &self.opening_ends, &self.requests, &self.pieces].into_iter().filter_map(Wheel::next_time).min()
     }
 
     /// The one that makes room: that would end first, of those that only one end takes part in as long as there are any.
@@ -257,7 +252,8 @@ impl Table {
         for class in [0, 1] {
             while let Some(slot) = self.ends.first(class) {
                 let flow = self.flows.get(slot)?;
-                if !flow.marks.has(Marks::FRESH) {
+                // That both ends take part is noted late, too.
+                if !flow.marks.has(Marks::FRESH) && usize::from(flow.is_mutual()) == class {
                     let end = flow.idle_deadline(limits);
                     let sooner = self.first_opening(limits).filter(|(opening_end, _)| class == 1 || *opening_end < end);
                     return Some(sooner.map_or(Found::Flow(slot), |(_, opening)| opening));
@@ -286,19 +282,21 @@ impl Table {
         flows.chain(openings.into_iter().map(|(_, slot)| Found::Opening(slot))).collect()
     }
 
-    fn next(&self) -> Option<(Timestamp, Reason)> {
-        let next = self.wheels().map(|(wheel, reason)| wheel.next_time().map(|time| (time, reason)));
-        next.into_iter().flatten().min_by_key(|(time, _)| *time)
-    }
-
+    /// The wheels by when they may have one, the earliest first.
     #[inline(always)]
-    fn wheels(&self) -> [(&Wheel, Reason); 4] {
-        [
-            (&self.ends, Reason::End),
-            (&self.opening_ends, Reason::Opening),
-            (&self.requests, Reason::Request),
-            (&self.pieces, Reason::Piece),
-        ]
+    fn by_time(&self) -> [(Timestamp, Reason); 4] {
+        let mut all = [
+            (self.ends.soonest(), Reason::End),
+            (self.opening_ends.soonest(), Reason::Opening),
+            (self.requests.soonest(), Reason::Request),
+            (self.pieces.soonest(), Reason::Piece),
+        ];
+        for place in 1..all.len() {
+            if all[place].0 < all[0].0 {
+                all.swap(0, place);
+            }
+        }
+        all
     }
 
     fn in_key(&self, layers: &[Layer]) -> impl Iterator<Item = Layer> {

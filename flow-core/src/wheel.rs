@@ -109,10 +109,10 @@ impl Wheel {
         }
     }
 
-    /// Whether [`due`](Self::due) may have one.
+    /// None is due before this time, nor at it.
     #[inline(always)]
-    pub(crate) fn may_be_due(&self, now: Timestamp) -> bool {
-        now > self.soonest
+    pub(crate) fn soonest(&self) -> Timestamp {
+        self.soonest
     }
 
     /// The next slot whose time may lie before `now`; it is filed no longer. `time_of` tells when a slot wants to be looked at.
@@ -121,9 +121,7 @@ impl Wheel {
             if let Some((time, class)) = self.first_near()
                 && time < now
             {
-                let Some(Reverse((_, slot, _))) = self.classes.get_mut(class).and_then(|rings| rings.near.pop()) else {
-                    return None;
-                };
+                let Reverse((_, slot, _)) = self.classes.get_mut(class).and_then(|rings| rings.near.pop())?;
                 if let Some(link) = self.links.get_mut(slot as usize) {
                     *link = LOOSE;
                 }

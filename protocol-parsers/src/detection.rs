@@ -17,6 +17,9 @@ const PIECES: usize = 64;
 /// Of so many pieces, the last one takes in what follows of its side, whatever its time.
 const MOST_PIECES: usize = 128;
 
+/// Of so many kept bytes that fitted nothing, each behind a change of sides is looked at as a beginning.
+const RETRIED: usize = 1024;
+
 /// How the search stands between two chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
@@ -30,6 +33,11 @@ impl Search {
     /// A search that begins behind the end of another protocol, or after one that turned out wrong.
     pub(crate) fn again() -> Self {
         Self { failures: 1, last: None }
+    }
+
+    /// Whether what follows is worth another look: bytes are few, and failures.
+    pub(crate) fn retries(&self, kept: &Detection) -> bool {
+        self.failures < PATIENCE && kept.length() <= RETRIED
     }
 
     /// Whether a chunk of this side is worth a look.

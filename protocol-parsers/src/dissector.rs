@@ -33,6 +33,7 @@ pub struct Dissector {
     /// The message being read.
     pub(crate) draft: Box<Record>,
     pub(crate) scratch: String,
+    pub(crate) gathered: Vec<u8>,
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
@@ -59,6 +60,7 @@ impl Dissector {
             stats: Stats::default(),
             draft: Box::default(),
             scratch: String::new(),
+            gathered: Vec::new(),
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
@@ -215,8 +217,7 @@ impl Dissector {
                 chunk.bytes.len()
             }
             (_, Verdict::No) if kept.is_some() => {
-                // What was kept led nowhere: this chunk may be a beginning of its own.
-                self.forget(connection);
+                self.drop_first_turn(connection);
                 0
             }
             (_, Verdict::No) => {
@@ -245,6 +246,21 @@ impl Dissector {
         let probe = detection::probe(&connection.opening, search, Some(kept), &end, &mut joined);
         if let (spec, Verdict::Yes { client }) = detection::decide(&self.specs, &probe) {
             self.begin_with_kept(connection, spec, client);
+        }
+    }
+
+    /// What was kept led nowhere: what the other side said next may be a beginning of its own, or the next chunk.
+    fn drop_first_turn(&mut self, connection: &mut Connection) {
+        let State::Detecting { search, kept } = &mut connection.state else { return };
+        let Some(kept) = kept.take_if(|kept| search.retries(kept)) else { return self.forget(connection) };
+        search.failures += 1;
+        let mut pieces = kept.chunks().peekable();
+        let first = pieces.peek().map(|first| first.side);
+        while let Some(dropped) = pieces.next_if(|piece| Some(piece.side) == first) {
+            self.stats.unread_bytes += dropped.bytes.len() as u64;
+        }
+        for mut later in pieces {
+            self.feed(connection, &mut later);
         }
     }
 

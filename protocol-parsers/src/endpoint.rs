@@ -1,8 +1,7 @@
 //! Low-cardinality forms of resources, for grouping.
 
-use alloc::string::String;
+use alloc::vec::Vec;
 
-use crate::fields::Text;
 use crate::{EndpointPrefix, EndpointRest};
 
 /// What a byte of a path is: 0 for what tells nothing, or one of these.
@@ -29,24 +28,23 @@ static KINDS: [u8; 256] = {
 
 /// Writes the path without its query, with `{}` for every segment that looks like an id: numbers, hexadecimal strings of 8 and more
 /// with a digit, UUIDs, and long strings with a digit.
-pub(crate) fn write_path(text: &mut String, path: &Text<'_>, prefixes: &[EndpointPrefix]) {
-    let bytes = path.bytes();
-    if !prefixes.is_empty() && write_below(text, bytes, prefixes) {
+pub(crate) fn write_path(text: &mut Vec<u8>, path: &[u8], prefixes: &[EndpointPrefix]) {
+    if !prefixes.is_empty() && write_below(text, path, prefixes) {
         return;
     }
     // What was written of the path, where its current segment begins, and how many digits that has.
     let (mut written, mut start, mut digits) = (0, 0, 0);
     let mut position = 0;
     loop {
-        let kind = bytes.get(position).map_or(END, |byte| KINDS[usize::from(*byte)]);
+        let kind = path.get(position).map_or(END, |byte| KINDS[usize::from(*byte)]);
         if kind <= DIGIT {
             digits += usize::from(kind);
             position += 1;
             continue;
         }
-        if digits > 0 && is_id(bytes.get(start..position).unwrap_or_default(), digits) {
-            path.part(written..start).push_to(text, usize::MAX);
-            text.push_str("{}");
+        if digits > 0 && is_id(path.get(start..position).unwrap_or_default(), digits) {
+            text.extend_from_slice(path.get(written..start).unwrap_or_default());
+            text.extend_from_slice(b"{}");
             written = position;
         }
         if kind == END {
@@ -55,11 +53,11 @@ pub(crate) fn write_path(text: &mut String, path: &Text<'_>, prefixes: &[Endpoin
         position += 1;
         (start, digits) = (position, 0);
     }
-    path.part(written..position).push_to(text, usize::MAX);
+    text.extend_from_slice(path.get(written..position).unwrap_or_default());
 }
 
 /// Writes a path without its query by what a prefix says. Says whether there was one that fits.
-fn write_below(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) -> bool {
+fn write_below(text: &mut Vec<u8>, path: &[u8], prefixes: &[EndpointPrefix]) -> bool {
     let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
     let path = path.get(..end).unwrap_or(path);
     let below = |known: &EndpointPrefix| {
@@ -72,10 +70,10 @@ fn write_below(text: &mut String, path: &[u8], prefixes: &[EndpointPrefix]) -> b
         return false;
     };
     let (prefix, rest) = path.split_at_checked(length).unwrap_or((path, &[]));
-    crate::fields::push_escaped(text, prefix, usize::MAX);
+    text.extend_from_slice(prefix);
     match then {
-        EndpointRest::Hide if rest.len() > 1 => text.push_str("/{}"),
-        EndpointRest::Hide | EndpointRest::Keep => drop(crate::fields::push_escaped(text, rest, usize::MAX)),
+        EndpointRest::Hide if rest.len() > 1 => text.extend_from_slice(b"/{}"),
+        EndpointRest::Hide | EndpointRest::Keep => text.extend_from_slice(rest),
     }
     true
 }
@@ -106,9 +104,9 @@ mod tests {
             ("/0123456789abcdefghijklmnop/#4", "/{}/"),
             ("/v1.41/containers/create", "/v1.41/containers/create"),
         ] {
-            let mut text = String::new();
-            write_path(&mut text, &Text::Bytes(path.as_bytes()), &[]);
-            assert_eq!(text, endpoint);
+            let mut text = Vec::new();
+            write_path(&mut text, path.as_bytes(), &[]);
+            assert_eq!(text, endpoint.as_bytes());
         }
     }
 
@@ -129,9 +127,9 @@ mod tests {
             ("/2024/42", "/2024/42"),
             ("/other/42", "/other/{}"),
         ] {
-            let mut text = String::new();
-            write_path(&mut text, &Text::Valid(path), &prefixes);
-            assert_eq!(text, endpoint);
+            let mut text = Vec::new();
+            write_path(&mut text, path.as_bytes(), &prefixes);
+            assert_eq!(text, endpoint.as_bytes());
         }
     }
 }

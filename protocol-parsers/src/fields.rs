@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
+use crate::decimal::push_number;
+
 /// A text field of a call. The meaning of each per protocol stands in the protocol's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -190,13 +192,7 @@ impl Fields {
     /// Sets `field` to `value`, escaped where they are no UTF-8, cut at `limit`. Says whether it was cut. A field that is
     /// already set stays as it is.
     pub(crate) fn set(&mut self, field: Field, value: Text<'_>, limit: usize) -> bool {
-        match value {
-            Text::Valid(text) if text.len() <= limit => {
-                self.set_valid(field, text);
-                false
-            }
-            value => self.set_with(field, usize::MAX, |text| value.push_to(text, limit)),
-        }
+        self.set_with(field, usize::MAX, |text| value.push_to(text, limit))
     }
 
     /// The same with text that is known to be short enough.
@@ -209,6 +205,7 @@ impl Fields {
 
     /// Appends text made by `write` as the value of `field`, cut at `limit`. `write` says whether it cut something itself. Nothing
     /// appended is no value.
+    #[inline]
     pub(crate) fn set_with(&mut self, field: Field, limit: usize, write: impl FnOnce(&mut String) -> bool) -> bool {
         if self.has(field) {
             return false;
@@ -294,6 +291,52 @@ impl Fields {
         self.attributes = self.attributes.saturating_add(1);
     }
 
+    /// Sets `field` to text that [`join`](Self::join) brings, so many bytes.
+    pub(crate) fn announce(&mut self, field: Field, length: usize) {
+        self.entries.push(entry(field as u8, length));
+        self.present |= 1 << field as u8;
+    }
+
+    /// Adds an attribute that [`join`](Self::join) brings: so many bytes of name, so many of text.
+    pub(crate) fn announce_attribute(&mut self, key: usize, value: usize) {
+        self.entries.extend([entry(KEY, key), entry(TEXT, value)]);
+        self.attributes = self.attributes.saturating_add(1);
+    }
+
+    /// Brings the texts that were announced, in their order, escaped where they are no UTF-8 and then cut at `limit` each. Says how many
+    /// were cut. None of them begins within a character, so that together they are UTF-8 only if each of them is.
+    pub(crate) fn join(&mut self, texts: &[u8], limit: usize) -> u64 {
+        match core::str::from_utf8(texts) {
+            Ok(texts) => {
+                self.text.push_str(texts);
+                0
+            }
+            Err(_) => self.join_escaped(texts, limit),
+        }
+    }
+
+    #[cold]
+    fn join_escaped(&mut self, mut texts: &[u8], limit: usize) -> u64 {
+        let (mut announced, mut length) = (self.entries.len(), 0);
+        while length < texts.len() && announced > 0 {
+            announced -= 1;
+            length += length_of(self.entries[announced]);
+        }
+        let mut cut = 0;
+        for entry in self.entries.get_mut(announced..).unwrap_or_default() {
+            let (text, rest) = texts.split_at_checked(length_of(*entry)).unwrap_or((texts, &[]));
+            let (tag, start) = ((*entry >> LENGTH_BITS) as u8, self.text.len());
+            let is_cut = push_escaped(&mut self.text, text, limit);
+            *entry = self::entry(tag, self.text.len() - start);
+            if tag < KEY {
+                self.cut |= u16::from(is_cut) << tag;
+            }
+            cut += u64::from(is_cut);
+            texts = rest;
+        }
+        cut
+    }
+
     fn enter(&mut self, tag: u8, start: usize) {
         self.entries.push(entry(tag, self.text.len() - start));
     }
@@ -307,7 +350,7 @@ impl Fields {
     fn entries(&self) -> impl Iterator<Item = (u8, &str)> {
         let mut start = 0;
         self.entries.iter().map(move |entry| {
-            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            let length = length_of(*entry);
             let text = self.text.get(start..start + length).unwrap_or_default();
             start += length;
             ((entry >> LENGTH_BITS) as u8, text)
@@ -322,7 +365,7 @@ impl Fields {
     fn place_of(&self, field: Field) -> Option<core::ops::Range<usize>> {
         let mut start = 0;
         for entry in &self.entries {
-            let length = (entry & ((1 << LENGTH_BITS) - 1)) as usize;
+            let length = length_of(*entry);
             if entry >> LENGTH_BITS == u32::from(field as u8) {
                 return Some(start..start + length);
             }
@@ -398,26 +441,8 @@ fn entry(tag: u8, length: usize) -> u32 {
     u32::from(tag) << LENGTH_BITS | length.min(most) as u32
 }
 
-/// Appends a number in decimal, without the detour through `core::fmt`.
-pub(crate) fn push_number(text: &mut String, number: i64) {
-    if number < 0 {
-        text.push('-');
-    }
-    push_escaped(text, decimal(number.unsigned_abs(), &mut [0; 20]), usize::MAX);
-}
-
-/// The digits of a number.
-pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    for (position, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        first = position;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(first..).unwrap_or_default()
+fn length_of(entry: u32) -> usize {
+    (entry & ((1 << LENGTH_BITS) - 1)) as usize
 }
 
 /// Appends `bytes` as UTF-8, every invalid byte as `\xNN`, at most `limit` bytes of text. Says whether something was cut.
@@ -468,16 +493,6 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    #[test]
-    fn numbers_in_decimal() {
-        for number in [0, 7, 10, 12_345, -1, i64::MIN, i64::MAX] {
-            let mut text = String::new();
-            push_number(&mut text, number);
-            assert_eq!(text, number.to_string());
-        }
-        assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
-    }
-
     fn escaped(bytes: &[u8], limit: usize) -> (String, bool) {
         let mut text = String::new();
         let cut = push_escaped(&mut text, bytes, limit);
@@ -511,6 +526,27 @@ mod tests {
         assert_eq!(fields.get(Field::Domain), None);
         let attributes: Vec<_> = fields.attributes().collect();
         assert_eq!(attributes, [("x", Value::Text("1")), ("n", Value::Number(-5)), ("f", Value::Flag(true))]);
+    }
+
+    #[test]
+    fn texts_that_are_joined_are_the_same_as_each_on_its_own() {
+        let values: [&[u8]; 6] = [b"a", b"\xc3", b"\xffb", "\u{e4}\u{20ac}".as_bytes(), b"b\xe2\x82", b"ccc"];
+        for pick in 0..values.len().pow(3) {
+            let picked = [pick % 6, pick / 6 % 6, pick / 36].map(|at| values[at]);
+            let (mut joined, mut single, mut cut) = (Fields::default(), Fields::default(), 0);
+            for fields in [&mut joined, &mut single] {
+                fields.set(Field::Domain, Text::Valid("before"), 9);
+            }
+            for (field, value) in [Field::Resource, Field::Endpoint].into_iter().zip(picked) {
+                joined.announce(field, value.len());
+                cut += u64::from(single.set(field, Text::Bytes(value), 5));
+            }
+            joined.announce_attribute(1, picked[2].len());
+            cut += u64::from(single.attribute("k", Text::Bytes(picked[2]), 5));
+            let texts = [picked[0], picked[1], b"k", picked[2]].concat();
+            assert_eq!(joined.join(&texts, 5), cut, "{picked:?}");
+            assert_eq!(alloc::format!("{joined:?}"), alloc::format!("{single:?}"));
+        }
     }
 
     #[test]

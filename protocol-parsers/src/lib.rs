@@ -11,6 +11,7 @@ mod buffer;
 mod call;
 mod connection;
 mod cursor;
+mod decimal;
 mod detection;
 mod dissector;
 mod endpoint;

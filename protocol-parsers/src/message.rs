@@ -1,9 +1,11 @@
 //! The pen with which a parser writes down what a message says.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::call::{Record, Role};
-use crate::fields::{Text, decimal};
+use crate::decimal;
+use crate::fields::Text;
 use crate::open::OpenCalls;
 use crate::{Field, Key, Options, Part, Protocol, Side, Stats, Status, Tap, Transport};
 
@@ -21,6 +23,8 @@ pub struct MessageWriter<'a> {
     pub(crate) tap: Option<&'a mut (dyn Tap + 'static)>,
     /// Room for a text that is made beside another one.
     pub(crate) scratch: &'a mut String,
+    /// Texts that the draft has announced, not yet looked at: whether they are UTF-8 is asked once for all that stand behind each other.
+    pub(crate) gathered: &'a mut Vec<u8>,
 }
 
 impl MessageWriter<'_> {
@@ -115,12 +119,66 @@ impl MessageWriter<'_> {
 
     /// Sets a text field. Bytes that are no UTF-8 are escaped as `\xNN`; what is set already stays.
     pub fn field(&mut self, field: Field, bytes: &[u8]) {
-        self.text(field, Text::Bytes(bytes));
+        if self.gathered.is_empty() {
+            self.text(field, Text::Bytes(bytes));
+        } else {
+            self.gather(field, bytes);
+        }
+    }
+
+    /// The same as the first of several texts in a row, which are then checked together: copying one alone would cost more than it saves.
+    pub(crate) fn gather(&mut self, field: Field, bytes: &[u8]) {
+        self.field_bytes_with(field, |gathered| gathered.extend_from_slice(bytes));
+    }
+
+    /// Sets a text field to the bytes that `write` appends.
+    #[inline]
+    pub(crate) fn field_bytes_with(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.draft.fields.has(field) {
+            return;
+        }
+        let start = self.gathered.len();
+        write(self.gathered);
+        let length = self.gathered.len() - start;
+        if length > self.options.limits.text_bytes || !self.begins_a_character(start) {
+            return self.field_apart(field, start);
+        }
+        if length > 0 {
+            self.draft.fields.announce(field, length);
+        }
+    }
+
+    /// What was gathered from `start` on is the value of a field, too long or no UTF-8 for sure.
+    #[cold]
+    fn field_apart(&mut self, field: Field, start: usize) {
+        let value = self.gathered.split_off(start);
+        self.text(field, Text::Bytes(&value));
+    }
+
+    /// Whether what was gathered from `start` on does not go on with a character of what stands before it.
+    #[inline]
+    fn begins_a_character(&self, start: usize) -> bool {
+        self.gathered.get(start).is_none_or(|first| !matches!(first, 0x80..0xc0))
+    }
+
+    /// Hands what was gathered to the draft. Whatever writes there in another way comes behind it.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        if !self.gathered.is_empty() {
+            self.hand_over();
+        }
+    }
+
+    #[inline(never)]
+    fn hand_over(&mut self) {
+        self.stats.texts_cut += self.draft.fields.join(self.gathered, self.options.limits.text_bytes);
+        self.gathered.clear();
     }
 
     /// Sets a text field.
     #[inline]
     pub(crate) fn text(&mut self, field: Field, text: Text<'_>) {
+        self.settle();
         let limit = self.options.limits.text_bytes;
         let valid = match text {
             Text::Valid(text) if text.len() <= limit => Some(text),
@@ -145,7 +203,9 @@ impl MessageWriter<'_> {
     }
 
     /// Sets a text field to what `write` appends to the string it is given. It must append only.
+    #[inline]
     pub fn field_with(&mut self, field: Field, write: impl FnOnce(&mut String)) {
+        self.settle();
         let cut = self.draft.fields.set_with(field, self.options.limits.text_bytes, |text| {
             write(text);
             false
@@ -155,6 +215,7 @@ impl MessageWriter<'_> {
 
     /// Sets a text field to a part of another one, which `part` chooses.
     pub(crate) fn field_within(&mut self, field: Field, of: Field, part: impl FnOnce(&str) -> core::ops::Range<usize>) {
+        self.settle();
         self.draft.fields.set_within(field, of, part);
     }
 
@@ -167,12 +228,13 @@ impl MessageWriter<'_> {
     /// Sets a text field to a number in decimal.
     pub fn field_number(&mut self, field: Field, number: u64) {
         let mut digits = [0; 20];
-        self.field(field, decimal(number, &mut digits));
+        self.field(field, decimal::digits(number, &mut digits));
     }
 
     /// What was written into a field of this message so far.
     #[must_use]
-    pub fn written(&self, field: Field) -> Option<&str> {
+    pub fn written(&mut self, field: Field) -> Option<&str> {
+        self.settle();
         self.draft.fields.get(field)
     }
 
@@ -189,12 +251,21 @@ impl MessageWriter<'_> {
 
     /// Adds an attribute.
     pub fn attribute(&mut self, key: &str, value: &[u8]) {
-        self.attribute_text(key, Text::Bytes(value));
+        let apart = value.len() > self.options.limits.text_bytes || matches!(value.first(), Some(0x80..0xc0));
+        if apart || self.gathered.is_empty() {
+            return self.attribute_text(key, Text::Bytes(value));
+        }
+        if self.room_for_attribute() {
+            self.gathered.extend_from_slice(key.as_bytes());
+            self.gathered.extend_from_slice(value);
+            self.draft.fields.announce_attribute(key.len(), value.len());
+        }
     }
 
     /// Adds an attribute.
     pub(crate) fn attribute_text(&mut self, key: &str, value: Text<'_>) {
         if self.room_for_attribute() {
+            self.settle();
             let cut = self.draft.fields.attribute(key, value, self.options.limits.text_bytes);
             self.stats.texts_cut += u64::from(cut);
         }
@@ -203,6 +274,7 @@ impl MessageWriter<'_> {
     /// Adds an attribute whose value is what `write` appends to the string it is given. It must append only.
     pub fn attribute_with(&mut self, key: &str, write: impl FnOnce(&mut String)) {
         if self.room_for_attribute() {
+            self.settle();
             let cut = self.draft.fields.attribute_with(key, self.options.limits.text_bytes, write);
             self.stats.texts_cut += u64::from(cut);
         }
@@ -211,6 +283,7 @@ impl MessageWriter<'_> {
     /// Adds an attribute that is a number.
     pub fn attribute_number(&mut self, key: &str, value: i64) {
         if self.room_for_attribute() {
+            self.settle();
             self.draft.fields.attribute_number(key, value);
         }
     }
@@ -218,6 +291,7 @@ impl MessageWriter<'_> {
     /// Adds an attribute that is a truth value.
     pub fn attribute_flag(&mut self, key: &str, value: bool) {
         if self.room_for_attribute() {
+            self.settle();
             self.draft.fields.attribute_flag(key, value);
         }
     }

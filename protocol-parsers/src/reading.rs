@@ -172,6 +172,7 @@ impl Dissector {
                 continue;
             }
             self.draft.clear();
+            self.gathered.clear();
             let mut writer = MessageWriter {
                 draft: &mut self.draft,
                 open: &connection.open,
@@ -182,14 +183,17 @@ impl Dissector {
                 topic_names: &mut self.topic_names,
                 tap: self.tap.as_deref_mut(),
                 scratch: &mut self.scratch,
+                gathered: &mut self.gathered,
             };
             let left = input.len();
             match parser.parse(side, Input { bytes: input, then: piece.then }, &mut writer) {
                 Ok(Step::NeedMore { at_least }) => return Progress { used, need: at_least },
                 Ok(Step::Message { used: count @ 1.., body }) if count <= left => {
+                    writer.settle();
                     used += self.message(connection, piece, used..used + count, body);
                 }
                 step => {
+                    writer.settle();
                     if let Some(count) = step.ok().and_then(|step| self.take(connection, piece, used, step)) {
                         used += count;
                     } else {

@@ -1,7 +1,6 @@
 //! Ids of distributed traces in headers, metadata and attachments.
 
 use crate::ascii::is;
-use crate::fields::Text;
 use crate::{Field, MessageWriter, Options, TraceFormat};
 
 /// A header that carries ids of a trace.
@@ -67,14 +66,8 @@ impl Header {
 
 /// Takes down what a header says. The first one of several formats wins.
 pub(crate) fn write(message: &mut MessageWriter<'_>, header: Header, value: &[u8]) {
-    write_text(message, header, Text::Bytes(value));
-}
-
-/// The same with a value that may be known to be UTF-8.
-pub(crate) fn write_text(message: &mut MessageWriter<'_>, header: Header, text: Text<'_>) {
-    let value = text.bytes();
     match header {
-        Header::TraceParent => traceparent(message, text),
+        Header::TraceParent => traceparent(message, value),
         Header::TraceState => message.attribute("tracestate", value),
         Header::B3 => b3(message, value),
         Header::B3TraceId => hex(message, Field::TraceId, value),
@@ -89,8 +82,7 @@ pub(crate) fn write_text(message: &mut MessageWriter<'_>, header: Header, text: 
 }
 
 /// `version-traceid-parentid-flags` (W3C Trace Context, 3.2).
-fn traceparent(message: &mut MessageWriter<'_>, text: Text<'_>) {
-    let value = text.bytes();
+fn traceparent(message: &mut MessageWriter<'_>, value: &[u8]) {
     let (Some(b'-'), Some(b'-'), Some(b'-')) = (value.get(2), value.get(35), value.get(52)) else { return };
     let (Some(version), Some(trace), Some(span)) = (value.get(..2), value.get(3..35), value.get(36..52)) else {
         return;
@@ -100,8 +92,8 @@ fn traceparent(message: &mut MessageWriter<'_>, text: Text<'_>) {
             lower(message, Field::TraceId, trace);
             lower(message, Field::SpanId, span);
         } else {
-            message.text(Field::TraceId, text.part(3..35));
-            message.text(Field::SpanId, text.part(36..52));
+            message.field(Field::TraceId, trace);
+            message.field(Field::SpanId, span);
         }
     }
 }

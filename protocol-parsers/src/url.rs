@@ -1,8 +1,7 @@
 //! URLs without the secrets in their queries.
 
-use alloc::string::String;
+use alloc::vec::Vec;
 
-use crate::fields::{Text, push_escaped};
 use crate::{Field, MessageWriter};
 
 /// What stands in place of a secret.
@@ -11,14 +10,13 @@ const REDACTED: &[u8] = b"REDACTED";
 const LONGEST: usize = 18;
 
 /// Sets a field to a path with query; values of secret parameters are left out unless the user wants them.
-pub(crate) fn write(message: &mut MessageWriter<'_>, field: Field, path: &Text<'_>) {
-    let bytes = path.bytes();
-    let query = if message.options().redact { memchr::memchr(b'?', bytes) } else { None };
-    match query.map(|at| bytes.split_at_checked(at + 1).unwrap_or((bytes, &[]))) {
+pub(crate) fn write(message: &mut MessageWriter<'_>, field: Field, path: &[u8]) {
+    let query = if message.options().redact { memchr::memchr(b'?', path) } else { None };
+    match query.map(|at| path.split_at_checked(at + 1).unwrap_or((path, &[]))) {
         Some((before, query)) if has_secret(query) => {
-            message.field_with(field, |text| redact(text, before, query));
+            message.field_bytes_with(field, |text| redact(text, before, query));
         }
-        _ => message.text(field, *path),
+        _ => message.field(field, path),
     }
 }
 
@@ -49,16 +47,16 @@ fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
 }
 
 #[cold]
-fn redact(text: &mut String, before: &[u8], query: &[u8]) {
-    push_escaped(text, before, usize::MAX);
+fn redact(text: &mut Vec<u8>, before: &[u8], query: &[u8]) {
+    text.extend_from_slice(before);
     for (position, (name, value)) in pairs(query).enumerate() {
         if position > 0 {
-            text.push('&');
+            text.push(b'&');
         }
-        push_escaped(text, name, usize::MAX);
+        text.extend_from_slice(name);
         if let Some(value) = value {
-            text.push('=');
-            push_escaped(text, if is_secret(name) { REDACTED } else { value }, usize::MAX);
+            text.push(b'=');
+            text.extend_from_slice(if is_secret(name) { REDACTED } else { value });
         }
     }
 }
@@ -148,12 +146,13 @@ fn is_listed(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
 
     fn redacted(path: &str) -> String {
-        let mut text = String::new();
+        let mut text = Vec::new();
         let (before, query) = path.as_bytes().split_at(path.find('?').map_or(path.len(), |at| at + 1));
         redact(&mut text, before, query);
-        text
+        String::from_utf8(text).unwrap()
     }
 
     #[test]

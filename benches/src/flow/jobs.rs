@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Outcome, Work, follow, many, replay, walk};
+use super::{Outcome, Work, cores, follow, many, replay, walk};
 use crate::child::resident_memory;
 use crate::traffic::{Amount, CapturedTraffic};
 
 /// What jobs there are.
 pub const USAGE: &str = "walk FILE | replay FILE WORK | follow PACKETS CONVERSATIONS WORK | many FLOWS PACKETS WORK | \
+                         cores PACKETS CONVERSATIONS ROUNDS WORK | \
                          capture PACKETS CONVERSATIONS FOLDER; WORK is flows, metrics or calls";
 
 /// Does one job; gives lines of a name and a value.
@@ -28,6 +29,10 @@ pub fn run(arguments: &[String]) -> Result<String> {
                 "half_open {}\nopen {}\nused {}\nopening_ns {}\npacket_ns {}\n",
                 many.half_open, many.open, many.used, many.opening_ns, many.packet_ns
             ))
+        }
+        ["cores", packets, conversations, rounds, work] => {
+            let cores = cores(amount(packets, conversations)?, rounds.parse()?, Work::named(work)?)?;
+            Ok(format!("one_ns {}\ntwo_ns {}\n", cores.one.as_nanos(), cores.two.as_nanos()))
         }
         ["capture", packets, conversations, folder] => {
             let captured = CapturedTraffic::new(amount(packets, conversations)?, Path::new(folder))?;

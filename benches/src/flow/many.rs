@@ -23,8 +23,6 @@ pub struct Many {
     pub packet_ns: f64,
 }
 
-/// Frames that are handed in at once, as the agent does.
-const GROUP: usize = 64;
 /// Frames that are made before the clock runs.
 const BATCH: usize = 4096;
 
@@ -102,7 +100,7 @@ impl Crowd {
                 .collect();
             packets += group.len();
             let begin = cpu_time();
-            group.chunks(GROUP).for_each(|group| self.counted.packets(group));
+            self.counted.packets(&group);
             cpu += cpu_time() - begin;
         }
     }

@@ -47,6 +47,7 @@ pub fn run(quick: bool) -> Result<Report> {
     let mut report = Report::default();
     mixed(&extent, &mut report)?;
     crowd(&extent, &mut report)?;
+    two_cores(&extent, &mut report)?;
     memory(&extent, !quick, &mut report)?;
     Ok(report)
 }
@@ -126,6 +127,22 @@ fn crowd(extent: &Extent, report: &mut Report) -> Result<()> {
     let read = job(&["many", &extent.flows.to_string(), &packets, "calls"])?;
     report.figure("flow.1m_l7.ns_per_packet", number(&read, "packet_ns")?, "ns");
     report.figure("flow.bytes_per_flow_l7", number(&read, "used")?, "B");
+    Ok(())
+}
+
+/// Two engines with half of the conversations each.
+fn two_cores(extent: &Extent, report: &mut Report) -> Result<()> {
+    if std::thread::available_parallelism().map_or(1, std::num::NonZero::get) < 2 {
+        report.note("skipped: flow.cores2: there is one core only");
+        return Ok(());
+    }
+    // All frames are in memory.
+    let (packets, conversations) = (extent.amount.packets.min(500_000), extent.amount.conversations);
+    let (packets, conversations, rounds) =
+        (packets.to_string(), conversations.to_string(), (2 * extent.rounds + 1).to_string());
+    let ended = job(&["cores", &packets, &conversations, &rounds, "calls"])?;
+    let number = |name: &str| -> Result<f64> { Ok(value(&ended.output, name)?.parse()?) };
+    report.ratio("flow.cores2.speedup", number("one_ns")?, number("two_ns")?);
     Ok(())
 }
 

@@ -59,6 +59,47 @@ impl Tally {
         self
     }
 
+    /// Adds what another one found.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            packets,
+            bytes,
+            flows,
+            ipv6_flows,
+            vlan_flows,
+            vxlan_flows,
+            finished,
+            reset,
+            handshakes,
+            handshakes_ns,
+            retransmissions,
+            out_of_order,
+            zero_windows,
+            calls,
+            unexpected,
+        } = other;
+        self.packets += packets;
+        self.bytes += bytes;
+        self.flows += flows;
+        self.ipv6_flows += ipv6_flows;
+        self.vlan_flows += vlan_flows;
+        self.vxlan_flows += vxlan_flows;
+        self.finished += finished;
+        self.reset += reset;
+        self.handshakes += handshakes;
+        self.handshakes_ns += handshakes_ns;
+        self.retransmissions += retransmissions;
+        self.out_of_order += out_of_order;
+        self.zero_windows += zero_windows;
+        self.unexpected += unexpected;
+        for (sum, more) in self.calls.iter_mut().zip(calls) {
+            sum.count += more.count;
+            sum.client_errors += more.client_errors;
+            sum.server_errors += more.server_errors;
+            sum.duration_ns += more.duration_ns;
+        }
+    }
+
     /// Calls of all protocols.
     #[must_use]
     pub fn requests(&self) -> u64 {

@@ -37,7 +37,7 @@ impl<S: Sink> Pipeline<S> {
         loop {
             let mut bytes = 0;
             group.clear();
-            while let Some(packet) = packets.next() {
+            for packet in packets.by_ref() {
                 bytes += packet.captured.len();
                 group.push(packet);
                 if group.len() == GROUP || bytes >= GROUP_BYTES {

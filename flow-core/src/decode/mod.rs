@@ -184,6 +184,7 @@ mod tests {
             let v6 = [&[0x60, 0, 0, 0, 0, length, protocol, 64][..], &[0xfd; 16], &[0xfe; 16]].concat();
             frames.push([&[0; 12][..], &[8, 0], &v4, &segment].concat());
             frames.push([&[0; 12][..], &[0x86, 0xdd], &v6, &segment, b"padding"].concat());
+            frames.push([&[0; 12][..], &[0x81, 0, 0x60, 7, 8, 0], &v4, &segment].concat());
         }
         frames
     }
@@ -198,7 +199,7 @@ mod tests {
 
         #[test]
         fn plain_frames_are_read_as_header_by_header(
-            which in 0..6usize,
+            which in 0..9usize,
             changes in proptest::collection::vec((12..70usize, any::<u8>()), 0..3),
             kept in 0..90usize,
             cut in any::<bool>(),
@@ -215,13 +216,13 @@ mod tests {
             }
             let (time, link) = (Timestamp::ZERO, LinkType::ETHERNET);
             let packet = Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None };
-            let Some(plain) = plain::plain(&packet) else { return Ok(()) };
+            let Some(plain) = plain(&packet) else { return Ok(()) };
             let (mut layers, region) = (Layers::NONE, Region::new(&frame, original_len));
             match walk(Next::Link(link), region, &mut layers, None::<&mut Fragments>) {
                 Ok(Walked::Packet(view)) => prop_assert_eq!(text(&plain.view), text(&view)),
                 _ => prop_assert!(false, "only the plain way reads it"),
             }
-            prop_assert_eq!(layers.count(), 0);
+            prop_assert_eq!(layers.as_slice(), plain.tag.as_slice());
         }
 
     }
@@ -231,9 +232,9 @@ mod tests {
     fn what_is_no_tunnel_is_plain() {
         let is_plain = frames().into_iter().map(|frame| {
             let (time, link, original_len) = (Timestamp::ZERO, LinkType::ETHERNET, frame.len() as u32);
-            plain::plain(&Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None }).is_some()
+            plain(&Packet { time, link, interface: 0, captured: &frame, original_len, vlan: None }).is_some()
         });
         // The last ones go to the port of VXLAN.
-        assert_eq!(is_plain.collect::<Vec<_>>(), [true, true, true, true, false, false]);
+        assert_eq!(is_plain.collect::<Vec<_>>(), [true, true, true, true, true, true, false, false, false]);
     }
 }

@@ -2,26 +2,40 @@
 
 use super::transport::{tcp, udp};
 use super::tunnel::may_be_tunnel;
-use super::{Region, View};
+use super::{Layer, Region, View};
 use crate::key::{Route, Tuple};
 use crate::{LinkType, Packet};
+
+/// IEEE 802.1Q and 802.1ad.
+const VLAN: [u8; 2] = [0x81, 0x00];
+const SERVICE_VLAN: [u8; 2] = [0x88, 0xa8];
 
 /// A plain frame, read.
 pub(crate) struct Plain<'a> {
     pub(crate) view: View<'a>,
+    /// Of its VLAN.
+    pub(crate) tag: Option<Layer>,
     /// For whoever looks for its conversation.
     pub(crate) hash: u64,
 }
 
-/// A frame of Ethernet, IPv4 without options or IPv6 without extension headers, and TCP or UDP that is no tunnel. `None` for every other:
+/// A frame of Ethernet, with a VLAN tag or without, IPv4 without options or IPv6 without extension headers, and TCP or UDP that is no tunnel. `None` for every other:
 /// those are read header by header, with the same result for these.
 #[inline(always)]
 pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
-    if packet.link != LinkType::ETHERNET || packet.vlan.is_some() {
+    if packet.link != LinkType::ETHERNET {
         return None;
     }
-    let (ethernet, ip) = packet.captured.split_first_chunk::<14>()?;
-    let (route, protocol, payload) = match [ethernet[12], ethernet[13]] {
+    let (ethernet, behind) = packet.captured.split_first_chunk::<14>()?;
+    let (tag, ether_type, ip) = match ([ethernet[12], ethernet[13]], packet.vlan) {
+        (VLAN | SERVICE_VLAN, Some(_)) => return None,
+        (VLAN | SERVICE_VLAN, None) => {
+            let ([upper, lower, a, b], ip) = behind.split_first_chunk()?;
+            (Some(u16::from_be_bytes([*upper, *lower])), [*a, *b], ip)
+        }
+        (ether_type, vlan) => (vlan, ether_type, behind),
+    };
+    let (route, protocol, payload) = match ether_type {
         [0x08, 0x00] => {
             let (header, behind) = ip.split_first_chunk::<20>()?;
             let [_, _, _, _, _, _, flags, offset, _, protocol, _, _, a, b, c, d, e, f, g, h] = *header;
@@ -56,5 +70,5 @@ pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
     if protocol == Tuple::UDP && may_be_tunnel(&view) {
         return None;
     }
-    Some(Plain { view, hash: 0 })
+    Some(Plain { view, tag: tag.map(|tag| Layer::Vlan(tag & 0xfff)), hash: 0 })
 }

@@ -102,8 +102,16 @@ impl Flow {
         if self.marks.of(from, Marks::SEEN) {
             return self.tcp.initial[from] != header.seq;
         }
-        // Of a connection that this end was not seen in, nothing is left to open once the other end was past its own SYN.
-        self.marks.has(Marks::BEYOND_HANDSHAKE) || self.is_over()
+        // Of a connection that this end was not seen in, nothing is left to open once the other end was past its own SYN; but for
+        // one that it refused, if the capture shows that first.
+        !self.refuses(from, header) && (self.marks.has(Marks::BEYOND_HANDSHAKE) || self.is_over())
+    }
+
+    /// Whether all that was seen is a reset that answers this SYN.
+    fn refuses(&self, from: End, header: &TcpHeader) -> bool {
+        self.marks.of(from.other(), Marks::RESET)
+            && !self.marks.has(Marks::BEYOND_HANDSHAKE | (Marks::SEEN * 3))
+            && self.tcp.talk.words[from] == header.seq.wrapping_add(1)
     }
 
     /// Takes in the flags and sequence numbers of a segment.
@@ -170,6 +178,10 @@ impl Flow {
         // What it sent before may still come.
         if (0..NEAR).contains(&distance(sent[from], header.seq)) {
             sent[from] = header.seq;
+        }
+        let other = from.other();
+        if header.flags.ack() && !self.marks.of(other, Marks::SEEN) {
+            sent[other] = header.ack;
         }
         self.marks.set_of(from, Marks::RESET, true);
         for end in End::BOTH {

@@ -91,6 +91,11 @@ impl Stream {
         self.next.is_some_and(|next| distance(next, seq) <= 0)
     }
 
+    /// Whether bytes before `ack` are missing, and none behind them came.
+    pub(crate) fn misses(&self, ack: u32) -> bool {
+        self.waiting.is_none() && self.next.is_some_and(|next| (1..=NEAR).contains(&distance(next, ack)))
+    }
+
     /// Whether a segment with this sequence number may well be one of this stream, and what it acknowledges be true.
     pub(crate) fn is_near(&self, seq: u32) -> bool {
         self.next.is_none_or(|next| (-NEAR..=NEAR).contains(&distance(next, seq)))

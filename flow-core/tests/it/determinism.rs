@@ -56,9 +56,9 @@ fn asking_for_records_rarely_changes_none_of_them() {
     let often = Lab::of(&frames);
     let mut rarely = Lab::new();
     for frame in &frames {
-        rarely.engine.handle(flow_core::Input::Packet(flow_core::Packet {
+        rarely.engine.handle(flow_core::Input::Packet(Packet {
             time: frame.time,
-            link: flow_core::LinkType::RAW_IP,
+            link: LinkType::RAW_IP,
             interface: 0,
             captured: &frame.bytes,
             original_len: frame.bytes.len() as u32,

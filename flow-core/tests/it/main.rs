@@ -11,6 +11,7 @@ mod lab;
 mod lies;
 mod limits;
 mod metrics;
+mod overtaken;
 mod script;
 mod states;
 mod streams;

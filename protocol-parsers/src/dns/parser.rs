@@ -5,7 +5,8 @@ use core::fmt::Write as _;
 use core::net::Ipv6Addr;
 
 use super::wire::{self, Fit, Header, Question, Reader, Record};
-use crate::fields::{Text, push_number};
+use crate::decimal::push_number;
+use crate::fields::Text;
 use crate::{
     Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
 };

@@ -2,6 +2,15 @@
 
 use crate::{MessageWriter, Next};
 
+/// A number in decimal.
+fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
+}
+
 /// What the header lines say about the body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Framing {
@@ -18,8 +27,7 @@ impl Framing {
     /// A `Content-Length`. A list of equal lengths is one length (RFC 9110, 8.6); of others the first is taken.
     pub(super) fn add_lengths(&mut self, value: &[u8]) {
         for length in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            let digits = core::str::from_utf8(length).ok().filter(|_| length.iter().all(u8::is_ascii_digit));
-            match digits.and_then(|digits| digits.parse().ok()) {
+            match number(length) {
                 Some(length) if self.length.is_none_or(|known| known == length) => self.length = Some(length),
                 _ => self.lengths_differ = true,
             }

@@ -4,7 +4,6 @@ use super::framing::Framing;
 use super::names::{self, WANTED_OF_REQUEST, WANTED_OF_RESPONSE};
 use super::wire::{self, LineFeeds};
 use crate::ascii::is;
-use crate::fields::Text;
 use crate::trace_context::{self, Header};
 use crate::{Field, MessageWriter, Next, Protocol};
 
@@ -12,8 +11,6 @@ use crate::{Field, MessageWriter, Next, Protocol};
 pub(super) struct Lines<'a> {
     /// The whole input.
     pub(super) bytes: &'a [u8],
-    /// As much of it as is known to be text.
-    pub(super) text: Option<&'a str>,
     pub(super) request: bool,
 }
 
@@ -23,7 +20,7 @@ impl Lines<'_> {
     pub(super) fn read(
         &self,
         mut start: usize,
-        ends: &mut LineFeeds<'_>,
+        ends: LineFeeds<'_>,
         message: &mut MessageWriter<'_>,
         framing: &mut Framing,
     ) -> Option<usize> {
@@ -66,10 +63,10 @@ impl Lines<'_> {
             4 if is(name, b"host") => {
                 // What stands before the last @ are credentials.
                 let host = memchr::memrchr(b'@', value).and_then(|at| value.get(at + 1..)).unwrap_or(value);
-                message.text(Field::Domain, Text::within(self.text, host));
+                message.field(Field::Domain, host);
             }
             10 if is(name, b"user-agent") => {
-                message.attribute_text("user_agent.original", Text::within(self.text, value));
+                message.attribute("user_agent.original", value);
             }
             15 if is(name, b"x-forwarded-for") => {
                 let client = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
@@ -77,7 +74,7 @@ impl Lines<'_> {
             }
             _ => {
                 if let Some(header) = Header::named(name) {
-                    trace_context::write_text(message, header, Text::within(self.text, value));
+                    trace_context::write(message, header, value);
                 }
             }
         }
@@ -100,7 +97,7 @@ impl Lines<'_> {
             joined.extend_from_slice(next.trim_ascii());
             behind = rest;
         }
-        Lines { bytes: &[], text: None, ..*self }.header(&joined, length, 0, message, framing);
+        Lines { bytes: &[], ..*self }.header(&joined, length, 0, message, framing);
     }
 }
 

@@ -20,8 +20,6 @@ use crate::{
 const HEAD: u64 = 1;
 const CONNECT: u64 = 2;
 
-/// So much of a head is looked through at once for whether it is UTF-8.
-const HEAD_AT_ONCE: usize = 512;
 /// After a loss, a start line that is not complete is waited for up to this length.
 const LONGEST_START: usize = 4096;
 
@@ -200,15 +198,13 @@ impl Http1Parser {
                 _ => return Err(ParseError::at(ParseErrorKind::UnknownType, 0)),
             }
         }
-        let whole = beginning(input.bytes);
         message.request(Key::Order);
-        message.text(Field::RequestType, Text::within(whole, line.method));
+        message.gather(Field::RequestType, line.method);
         let path = line.path();
         if !path.is_empty() {
-            let path = Text::within(whole, path);
-            url::write(message, Field::Resource, &path);
+            url::write(message, Field::Resource, path);
             let prefixes = &message.options.endpoint_prefixes;
-            message.field_with(Field::Endpoint, |text| endpoint::write_path(text, &path, prefixes));
+            message.field_bytes_with(Field::Endpoint, |text| endpoint::write_path(text, path, prefixes));
         }
         if let Some(authority) = line.authority() {
             message.field(Field::Domain, authority);
@@ -218,9 +214,9 @@ impl Http1Parser {
             b"CONNECT" => CONNECT,
             _ => 0,
         });
-        let lines = Lines { bytes: input.bytes, text: whole, request: true };
+        let lines = Lines { bytes: input.bytes, request: true };
         let mut framing = Framing::default();
-        let Some(used) = lines.read(end + 1, &mut ends, message, &mut framing) else {
+        let Some(used) = lines.read(end + 1, ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Request(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -249,9 +245,9 @@ impl Http1Parser {
             500.. => Status::ServerError,
             _ => Status::Ok,
         });
-        let lines = Lines { bytes: input.bytes, text: None, request: false };
+        let lines = Lines { bytes: input.bytes, request: false };
         let mut framing = Framing::default();
-        let Some(used) = lines.read(end + 1, &mut ends, message, &mut framing) else {
+        let Some(used) = lines.read(end + 1, ends, message, &mut framing) else {
             return Ok(Head::Cut);
         };
         show(message, Part::Response(Key::Order), input.bytes.get(end + 1..).unwrap_or_default());
@@ -382,16 +378,6 @@ fn without_end(input: Input<'_>) -> Result<Head, ParseError> {
         return Err(ParseError::at(ParseErrorKind::UnknownType, 0));
     }
     if input.more() { Ok(Head::Cut) } else { Err(ParseError::at(ParseErrorKind::Cut, input.bytes.len())) }
-}
-
-/// As much of a head as is UTF-8: looking through it once is cheaper than through each of its parts.
-fn beginning(bytes: &[u8]) -> Option<&str> {
-    let bytes = bytes.get(..HEAD_AT_ONCE).unwrap_or(bytes);
-    match core::str::from_utf8(bytes) {
-        Ok(text) => Some(text),
-        // A body that is no text may follow.
-        Err(error) => bytes.get(..error.valid_up_to()).and_then(|valid| core::str::from_utf8(valid).ok()),
-    }
 }
 
 /// Shows the headers of a whole head to the tap, if there is one.

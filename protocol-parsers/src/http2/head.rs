@@ -2,7 +2,6 @@
 
 use super::hpack::Header;
 use super::name::Name;
-use crate::fields::Text;
 use crate::{Field, Key, MessageWriter, Part, Protocol, Side, Status, endpoint, grpc, trace_context, triple, url};
 
 /// Kept with a request for whoever reads its response: what is spoken on the stream.
@@ -136,10 +135,9 @@ impl<'m, 'w> Head<'m, 'w> {
             Name::Path => {
                 self.pseudo = true;
                 if !self.message.has(Field::Resource) {
-                    let path = core::str::from_utf8(value).map_or(Text::Bytes(value), Text::Valid);
-                    url::write(self.message, Field::Resource, &path);
+                    url::write(self.message, Field::Resource, value);
                     let prefixes = &self.message.options.endpoint_prefixes;
-                    self.message.field_with(Field::Endpoint, |text| endpoint::write_path(text, &path, prefixes));
+                    self.message.field_bytes_with(Field::Endpoint, |text| endpoint::write_path(text, value, prefixes));
                 }
             }
             Name::Scheme => self.pseudo = true,

@@ -8,8 +8,9 @@ use super::errors;
 use super::names::Names;
 use super::shape::{Number, Text};
 use super::walk::Sink;
+use crate::decimal::push_number;
 use crate::fields::Text::Valid;
-use crate::fields::{push_escaped, push_number};
+use crate::fields::push_escaped;
 use crate::trace_context::{self, Header};
 use crate::{Field, Key, MessageWriter, Part, Status};
 

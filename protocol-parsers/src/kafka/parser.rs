@@ -9,7 +9,8 @@ use super::names::Names;
 use super::shape::Shape;
 use super::walk::{Stop, Walk};
 use super::wire::{Cursor, Fault, RequestHeader, ResponseHeader, SIZE};
-use crate::fields::{Text, push_number};
+use crate::decimal::push_number;
+use crate::fields::Text;
 use crate::{
     Body, Field, Input, Key, MessageWriter, ParseError, ParseErrorKind, Parser, Part, Resync, Side, Status, Step,
 };

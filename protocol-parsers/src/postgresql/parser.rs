@@ -335,7 +335,8 @@ impl PostgreSqlParser {
         let kind = if one { Kind::Query } else { Kind::Queries };
         self.request(kind, 0, request, input.then, message);
         sql::write(message, text, Dialect::PostgreSql, !request.is_whole());
-        name(message, if is_copy(message.written(Field::Endpoint)) { "COPY" } else { "QUERY" });
+        let copies = is_copy(message.written(Field::Endpoint));
+        name(message, if copies { "COPY" } else { "QUERY" });
         self.end_turn();
         Ok(whole(request))
     }
@@ -352,8 +353,9 @@ impl PostgreSqlParser {
         };
         let (text, ended) = body.zero_string_or_rest();
         sql::write(message, text, Dialect::PostgreSql, !ended);
+        let limits = &message.options.limits;
         let shown = message.written(Field::Resource).unwrap_or_default();
-        let (number, dropped) = self.statements.prepare(statement, shown, !ended, &message.options().limits);
+        let (number, dropped) = self.statements.prepare(statement, shown, !ended, limits);
         message.count_forgotten(dropped);
         self.keep_trace(number, message);
         self.request(Kind::Parse, number, request, input.then, message);
@@ -361,7 +363,7 @@ impl PostgreSqlParser {
         Ok(whole(request))
     }
 
-    fn keep_trace(&mut self, statement: u32, message: &MessageWriter<'_>) {
+    fn keep_trace(&mut self, statement: u32, message: &mut MessageWriter<'_>) {
         self.trace = message.written(Field::TraceId).is_some().then(|| {
             let ids = [Field::TraceId, Field::SpanId, Field::ParentSpanId]
                 .map(|id| (id, message.written(id).map(Into::into)));
@@ -406,7 +408,8 @@ impl PostgreSqlParser {
                 message.incomplete();
             }
         }
-        name(message, if is_copy(message.written(Field::Endpoint)) { "COPY" } else { "EXECUTE" });
+        let copies = is_copy(message.written(Field::Endpoint));
+        name(message, if copies { "COPY" } else { "EXECUTE" });
         Ok(whole(request))
     }
 }

@@ -20,6 +20,7 @@
 //! are `one_way` and say that they are incomplete. `REPLCONF ACK` is `one_way`.
 
 mod command;
+mod outcome;
 mod parser;
 pub mod wire;
 

@@ -331,3 +331,15 @@ fn a_head_longer_than_is_kept_is_reported_in_part() {
         assert_eq!(calls[1], answered("/b", 3, 4, 38));
     }
 }
+
+#[test]
+fn texts_that_are_no_utf8_are_escaped_each_on_its_own() {
+    // The end of the path and the beginning of the host would be a character together.
+    let request = b"GET /a\xc3 HTTP/1.1\r\nHost: \xa4\xc3\xa4\r\nUser-Agent: \xff\xe2\x82\xac\r\n\r\n";
+    Talk::tcp().client(request).server(ok("")).expect(&[&format!(
+        "http1 request_response ok at 1000 for 1000 bytes {}/{} request_type=\"GET\" domain=\"\\\\xa4\u{e4}\" \
+         resource=\"/a\\\\xc3\" endpoint=\"/a\\\\xc3\" status_code=\"200\" user_agent.original=Text(\"\\\\xff\u{20ac}\")",
+        request.len(),
+        ok("").len(),
+    )]);
+}

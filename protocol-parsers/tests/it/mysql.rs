@@ -279,6 +279,23 @@ fn joined_late_at_an_answer() {
     );
 }
 
+/// The answer to a challenge begins like no command; the command behind it is none the less one.
+#[test]
+fn joined_within_a_login() {
+    let challenge = [&b"\xfemysql_native_password\0"[..], &[7; 20], b"\0"].concat();
+    Talk::new(Opening { sides_known: true, ..Opening::TCP_JOINED })
+        .server(packet(1, &challenge))
+        .client(packet(2, [0x15; 20]))
+        .server(packet(3, OK))
+        .client(query("SET NAMES utf8"))
+        .server(packet(1, OK))
+        .expect(&[&line(
+            "request_response ok at 4000 for 1000",
+            (19, 11),
+            "request_type=\"COM_QUERY\" resource=\"SET NAMES utf8\" endpoint=\"SET\" status_code=\"0\"",
+        )]);
+}
+
 #[test]
 fn a_statement_longer_than_is_kept() {
     let sql = format!("SELECT * FROM t WHERE a = '{}' AND b = 1", "x".repeat(200_000));

@@ -56,6 +56,17 @@ def recorded():
     sys.stdin.readline()
 
 
+def receive(socket, length):
+    """So many bytes."""
+    data = bytearray()
+    while len(data) < length:
+        more = socket.recv(min(length - len(data), 1 << 20))
+        if not more:
+            raise ConnectionError
+        data += more
+    return bytes(data)
+
+
 def killed(act):
     """Another client, ended as by `kill -9` when `act` has returned."""
     child = os.fork()

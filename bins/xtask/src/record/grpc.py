@@ -4,7 +4,8 @@ import threading
 from concurrent import futures
 
 import grpc
-from client_log import Log, end
+from client_log import Log
+from grpc_log import beginning, finish
 
 PORT = sys.argv[1]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -52,22 +53,7 @@ server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Orde
 assert server.add_insecure_port(f"127.0.0.1:{PORT}")
 server.start()
 channel = grpc.insecure_channel(f"127.0.0.1:{PORT}")
-
-
-def begin(method, sent=None, received=None, **known):
-    counts = {"message_count_request": sent, "message_count_response": received}
-    counts = {name: count for name, count in counts.items() if count is not None}
-    return log.begin(method, f"/shop.Orders/{method}", protocol="grpc", domain=f"127.0.0.1:{PORT}", attributes=counts, **known)
-
-
-def finish(entry, call):
-    code = call.code()
-    if code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
-        end(entry, "cancelled", code.value[0])
-    elif code is grpc.StatusCode.OK:
-        end(entry, code=0)
-    else:
-        end(entry, "error", code.value[0], call.details())
+begin = beginning(log, PORT)
 
 
 def unary(request, method="Get", received=1, timeout=None, **known):

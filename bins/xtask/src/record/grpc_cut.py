@@ -18,6 +18,7 @@ from concurrent import futures
 
 import grpc
 from client_log import Log, end, recorded
+from grpc_log import beginning, finish
 
 PORT = sys.argv[1]
 OPTIONS = {"normal": [("grpc.max_receive_message_length", 100_000)], "short": [("grpc.max_connection_age_ms", 200), ("grpc.max_connection_age_grace_ms", 10_000)]}
@@ -72,24 +73,7 @@ def server(kind):
 
 
 log = Log(sys.argv[2], clock=True)
-
-
-def begin(method, sent=None, received=None, **known):
-    counts = {"message_count_request": sent, "message_count_response": received}
-    counts = {name: count for name, count in counts.items() if count is not None}
-    return log.begin(method, f"/shop.Orders/{method}", protocol="grpc", domain=f"127.0.0.1:{PORT}", attributes=counts, **known)
-
-
-def finish(entry, call):
-    code = call.code()
-    # The duration ends before the trailers come.
-    if code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
-        end(entry, "cancelled", code.value[0])
-    elif code is grpc.StatusCode.OK:
-        end(entry, code=0)
-    else:
-        end(entry, "error", code.value[0], call.details())
-    return entry
+begin = beginning(log, PORT)
 
 
 def future(channel, request, **more):

@@ -5,7 +5,7 @@ import sys
 import termios
 
 import mysql.connector
-from client_log import end
+from client_log import end, receive
 
 QUERY = 3
 
@@ -29,14 +29,8 @@ class Client:
         return self.read(int.from_bytes(head[:3], "little"))
 
     def read(self, length):
-        data = bytearray()
-        while len(data) < length:
-            more = self.socket.recv(min(length - len(data), 1 << 20))
-            if not more:
-                raise ConnectionError
-            data += more
         self.count += length
-        return bytes(data)
+        return receive(self.socket, length)
 
     def send(self, *texts, pause=0):
         """A pause is a number of bytes, after which it waits until the server has them."""

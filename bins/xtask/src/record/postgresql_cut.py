@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 
-from client_log import Log, end, killed, recorded
+from client_log import Log, end, killed, receive, recorded
 from psycopg import pq
 
 log = Log(sys.argv[2], clock=True)
@@ -40,18 +40,9 @@ class Client:
         self.socket.setblocking(True)
         self.pid = self.libpq.backend_pid
 
-    def read(self, length):
-        data = bytearray()
-        while len(data) < length:
-            more = self.socket.recv(min(length - len(data), 1 << 20))
-            if not more:
-                raise ConnectionError
-            data += more
-        return bytes(data)
-
     def message(self):
-        head = self.read(5)
-        body = self.read(int.from_bytes(head[1:], "big") - 4)
+        head = receive(self.socket, 5)
+        body = receive(self.socket, int.from_bytes(head[1:], "big") - 4)
         return head[:1], body
 
     def entry(self, operation, statement, length, **known):

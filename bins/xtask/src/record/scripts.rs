@@ -35,6 +35,7 @@ const SHARED: &[(&str, &str)] = &[
     ("client_log.py", include_str!("client_log.py")),
     ("http1_log.py", include_str!("http1_log.py")),
     ("aiokafka_log.py", include_str!("aiokafka_log.py")),
+    ("grpc_log.py", include_str!("grpc_log.py")),
     ("mysql_packets.py", include_str!("mysql_packets.py")),
     ("librdkafka_log.py", include_str!("librdkafka_log.py")),
 ];
