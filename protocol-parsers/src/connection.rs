@@ -47,6 +47,8 @@ pub(crate) struct Lane {
     pub(crate) buffer: Option<Box<Buffer>>,
     /// Continuity was lost: the start of a message has to be found again.
     pub(crate) lost: bool,
+    /// The open calls are marked as those of which bytes of this side are lost, and since then none has begun or was answered.
+    pub(crate) marked: bool,
 }
 
 /// Bytes to pass over.
@@ -115,6 +117,11 @@ impl Connection {
     /// The protocol's side for a side as handed in, and the other way round.
     pub(crate) fn turn(&self, side: Side) -> Side {
         if self.turned { side.other() } else { side }
+    }
+
+    /// A call begins, or its answer: the next loss concerns it too.
+    pub(crate) fn unmark(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.marked = false);
     }
 
     pub(crate) fn lane(&mut self, side: Side) -> &mut Lane {

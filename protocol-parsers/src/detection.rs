@@ -20,6 +20,9 @@ const MOST_PIECES: usize = 128;
 /// Of so many kept bytes that fitted nothing, each behind a change of sides is looked at as a beginning.
 const RETRIED: usize = 1024;
 
+/// Of the room for windows with a chunk behind them, so many bytes are kept from one look to the next.
+const JOINED: usize = 16 << 10;
+
 /// How the search stands between two chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
@@ -142,7 +145,8 @@ impl Detection {
     }
 }
 
-/// The windows with `chunk` behind them, for the specs. Copies nothing where the chunk is all there is of its side.
+/// The windows with `chunk` behind them, for the specs. Copies nothing where the chunk is all there is of its side; else into `joined`, whose
+/// room serves every look: were each given its own, a window that grows by a byte at a time would cost its length anew with each of them.
 pub(crate) fn probe<'a>(
     opening: &Opening,
     search: &Search,
@@ -155,6 +159,8 @@ pub(crate) fn probe<'a>(
     let own = if own.is_empty() {
         chunk.bytes
     } else {
+        joined.clear();
+        joined.shrink_to(JOINED);
         joined.extend_from_slice(own);
         joined.extend_from_slice(chunk.bytes);
         joined

@@ -34,6 +34,8 @@ pub struct Dissector {
     pub(crate) draft: Box<Record>,
     pub(crate) scratch: String,
     pub(crate) gathered: Vec<u8>,
+    /// What is kept of a connection's side with the chunk behind it, while that is looked at.
+    joined: Vec<u8>,
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     pub(crate) ready: VecDeque<Finished>,
@@ -61,6 +63,7 @@ impl Dissector {
             draft: Box::default(),
             scratch: String::new(),
             gathered: Vec::new(),
+            joined: Vec::new(),
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
@@ -194,9 +197,8 @@ impl Dissector {
             self.stats.unread_bytes += chunk.bytes.len() as u64;
             return chunk.bytes.len();
         }
-        let mut joined = Vec::new();
         let verdict = if kept.as_mut().is_none_or(|kept| kept.is_worth_a_look(chunk)) {
-            let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut joined);
+            let probe = detection::probe(&connection.opening, search, kept.as_deref(), chunk, &mut self.joined);
             detection::decide(&self.specs, &probe)
         } else {
             (0, Verdict::Unsure)
@@ -242,8 +244,7 @@ impl Dissector {
     pub(crate) fn settle(&mut self, connection: &mut Connection) {
         let State::Detecting { search, kept: Some(kept) } = &connection.state else { return };
         let Some(end) = kept.end() else { return };
-        let mut joined = Vec::new();
-        let probe = detection::probe(&connection.opening, search, Some(kept), &end, &mut joined);
+        let probe = detection::probe(&connection.opening, search, Some(kept), &end, &mut self.joined);
         if let (spec, Verdict::Yes { client }) = detection::decide(&self.specs, &probe) {
             self.begin_with_kept(connection, spec, client);
         }
