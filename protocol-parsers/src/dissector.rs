@@ -219,7 +219,7 @@ impl Dissector {
                 chunk.bytes.len()
             }
             (_, Verdict::No) if kept.is_some() => {
-                self.drop_first_turn(connection);
+                self.retry(connection);
                 0
             }
             (_, Verdict::No) => {
@@ -234,6 +234,10 @@ impl Dissector {
     fn begin_with_kept(&mut self, connection: &mut Connection, spec: usize, client: Side) {
         let State::Detecting { kept, .. } = &mut connection.state else { return };
         let kept = kept.take();
+        self.begin_with(connection, spec, client, kept.as_deref());
+    }
+
+    fn begin_with(&mut self, connection: &mut Connection, spec: usize, client: Side, kept: Option<&Detection>) {
         self.begin_reading(connection, spec, client);
         for mut earlier in kept.iter().flat_map(|kept| kept.chunks()) {
             self.feed(connection, &mut earlier);
@@ -250,18 +254,16 @@ impl Dissector {
         }
     }
 
-    /// What was kept led nowhere: what the other side said next may be a beginning of its own, or the next chunk.
-    fn drop_first_turn(&mut self, connection: &mut Connection) {
+    /// What was kept led nowhere: looks at what of it may be a beginning of its own.
+    fn retry(&mut self, connection: &mut Connection) {
         let State::Detecting { search, kept } = &mut connection.state else { return };
-        let Some(kept) = kept.take_if(|kept| search.retries(kept)) else { return self.forget(connection) };
-        search.failures += 1;
-        let mut pieces = kept.chunks().peekable();
-        let first = pieces.peek().map(|first| first.side);
-        while let Some(dropped) = pieces.next_if(|piece| Some(piece.side) == first) {
-            self.stats.unread_bytes += dropped.bytes.len() as u64;
-        }
-        for mut later in pieces {
-            self.feed(connection, &mut later);
+        let Some(mut tried) = kept.take_if(|kept| search.retries(kept)) else { return self.forget(connection) };
+        let (found, dropped) = tried.retry(&self.specs, &connection.opening, search);
+        self.stats.unread_bytes += dropped as u64;
+        if let Some((spec, client)) = found {
+            self.begin_with(connection, spec, client, Some(&tried));
+        } else if tried.length() > 0 {
+            *kept = Some(tried);
         }
     }
 

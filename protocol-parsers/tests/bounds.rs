@@ -64,6 +64,13 @@ const LOADS: &[Load] = &[
         let line = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(size.min(3 * KIB)));
         vec![(C, line.into_bytes()), (S, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())]
     }),
+    // What was kept led nowhere, each time it is looked at from a turn further on.
+    load("http1 behind what led nowhere", Protocol::HTTP1, 1460, |_| {
+        let mut talk: Talk = (0..41).flat_map(|turn| [(C, b"P".to_vec()), (S, vec![b" \0"[turn % 2]])]).collect();
+        talk.extend([(S, b"@@@@@@@@".to_vec()), (C, b"GET / HTTP/1.0\r\n\r\n".to_vec())]);
+        talk.push((S, b"HTTP/1.0 304 \r\n\r\n".to_vec()));
+        talk
+    }),
     load("http1 transactions", Protocol::HTTP1, 1460, |size| {
         turns(size / 64, |_| {
             (b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())
