@@ -170,6 +170,8 @@ impl Dissector {
             self.flush(connection, side);
         }
         while self.finish_first(connection) {}
+        // What never told its protocol was not read.
+        self.forget(connection);
         connection.state = State::Closed;
     }
 
