@@ -122,8 +122,9 @@ fn parser(protocol: &str, data: &[u8]) {
     let (whole, is_whole) = talk(conversation, known, &said, usize::MAX).finish();
     let most = usize::from(choices >> 3) + 1;
     let (parts, _) = talk(conversation, known, &said, most).finish();
-    // Half a call may be of a message that was not said to its end. What is damaged is read on from where the next message seems to begin, and that it begins with a part is a sign; and of what no
-    // server answers like this, parts that are few may tell another protocol.
+    // Not asked of what is not whole: half a call may be of a message that was not said to its end; damaged bytes are read on from where
+    // the next message seems to begin, and that a part begins with it is a sign. Nor where no server has answered yet: another protocol may
+    // show in a few of the parts.
     if is_whole && known > 1 && !conversation.opening.transport.is_datagram() {
         assert_eq!(parts, whole, "in parts of {most} bytes");
     }
