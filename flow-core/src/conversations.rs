@@ -13,6 +13,7 @@ use crate::opening::Opening;
 use crate::reader::{Reader, Speakers};
 use crate::rollup::Rollup;
 use crate::segments::Passage;
+use crate::servers::Servers;
 use crate::table::{Found, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
@@ -24,6 +25,7 @@ pub(crate) struct Conversations {
     table: Table,
     reader: Option<Reader>,
     rollup: Option<Rollup>,
+    servers: Servers,
     touched: Touched,
     flows: VecDeque<FlowRecord>,
     metrics: VecDeque<Metric>,
@@ -53,6 +55,7 @@ impl Conversations {
             table: Table::new(&options),
             reader: options.parsers.clone().map(Reader::new),
             rollup: options.metrics.then(|| Rollup::new(&options.limits)),
+            servers: Servers::new(),
             touched: Touched::default(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
@@ -175,9 +178,12 @@ impl Conversations {
                     return;
                 }
                 let id = self.next_id();
+                let server = self.servers.recall(&view.tuple);
                 let slot = self.table.insert(hash, |addresses| {
                     let between = Between::new(&view.tuple, packet.interface, addresses);
-                    Flow::new(Who { id, between }, packet.time, view, layers)
+                    let mut flow = Flow::new(Who { id, between }, packet.time, view, layers);
+                    server.into_iter().for_each(|server| flow.learn_server(server));
+                    flow
                 });
                 (slot, true)
             }
@@ -194,12 +200,18 @@ impl Conversations {
             Header::Tcp(header) => {
                 segment(flow, addresses, &header, view, packet.time, reader.as_deref_mut(), &mut shared);
             }
-            Header::Udp => datagram(flow, addresses, view, packet.time, reader.as_deref_mut(), shared.stats),
-            Header::Icmp => {}
+            Header::Udp => {
+                flow.speak(view.from, packet.time);
+                datagram(flow, addresses, view, packet.time, reader.as_deref_mut(), shared.stats);
+            }
+            Header::Icmp(echo) => echo.into_iter().for_each(|echo| flow.echo(view.from, packet.time, echo)),
+        }
+        if flow.marks.was_opened_since(before) {
+            self.servers.remember(&view.tuple, flow.marks.accepter());
         }
         // A later end need not be noted: it is found when the noted one has come.
         let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
-        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
+        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload_len() > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
             self.table.file_request(slot, self.clock.steady_at(deadline));
@@ -329,9 +341,9 @@ impl Conversations {
         };
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         Passage { flow, addresses, reader, shared: &mut shared }.handle_timeout(self.clock.told());
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
         let Some(reading) = flow.reading.as_deref_mut() else { return };
-        reader.handle_timeout(speakers, &mut reading.dialog, self.clock.told());
+        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
+        reader.handle_timeout(speakers, &mut reading.connection, self.clock.told());
         if let Some(deadline) = reader.poll_timeout(reading) {
             // What is due is done: the next time is never before now.
             self.table.file_request(slot, self.clock.steady_at(deadline).max(self.clock.steady()));
@@ -366,17 +378,20 @@ impl Conversations {
         let Some(mut flow) = self.table.remove(slot) else { return };
         stats.flows_closed += 1;
         let addresses = &self.table.addresses;
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         if let Some(reader) = &mut self.reader {
             Passage { flow: &mut flow, addresses, reader, shared: &mut shared }.give_up();
         }
         if let (Some(reader), Some(reading)) = (&mut self.reader, flow.reading.as_deref_mut()) {
+            let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
             for end in End::BOTH {
-                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.dialog, end, piece);
+                let mut hand_on = |piece: Piece<'_>| reader.read(speakers, &mut reading.connection, end, piece);
                 reading.streams[end].finish(&mut shared, &mut hand_on);
             }
-            reader.close(speakers, &mut reading.dialog);
+            reader.close(speakers, &mut reading.connection);
+        }
+        if let Some((tuple, server)) = flow.server_by_protocol(addresses) {
+            self.servers.remember(&tuple, server);
         }
         let close = flow.close(ended);
         if let Some(rollup) = &mut self.rollup {
@@ -429,13 +444,13 @@ fn segment(
     reader: Option<&mut Reader>,
     shared: &mut Shared<'_>,
 ) {
-    flow.segment(view.from, time, header, view.payload.len);
+    flow.segment(view.from, time, header, view.options(), view.payload_len());
     let flags = header.flags;
     // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
     let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
     // Without payload so far, and none before this FIN, there is nothing to read.
     let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
-    if view.payload.len > 0 || flow.reading.is_some() || is_behind_payload {
+    if view.payload_len() > 0 || flow.reading.is_some() || is_behind_payload {
         Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
@@ -450,13 +465,12 @@ fn datagram(
     stats: &mut Stats,
 ) {
     let Some(reader) = reader else { return };
-    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+    let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: [None; 2] };
     let Some(reading) = reader.open(flow) else { return };
-    let payload = view.payload;
-    let sent = &mut reading.datagram_bytes[view.from];
-    let piece = Piece { time, offset: *sent, bytes: payload.bytes, missing: payload.missing() };
-    *sent += u64::from(payload.len);
+    let payload = view.payload();
+    let offset = reading.streams[view.from].pass(payload.len);
+    let piece = Piece { time, offset, bytes: payload.bytes, missing: payload.missing() };
     stats.bytes_delivered += payload.bytes.len() as u64;
     stats.bytes_missing += u64::from(payload.missing());
-    reader.read(speakers, &mut reading.dialog, view.from, piece);
+    reader.read(speakers, &mut reading.connection, view.from, piece);
 }

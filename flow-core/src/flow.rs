@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use protocol_parsers::Timestamp;
 
-use crate::counts::{Counts, Event, Large, by_role};
+use crate::counts::{self, Counts, Event, Large, by_role};
 use crate::decode::{Header, View};
+use crate::echo::Echoes;
 use crate::key::{End, Hosts, Tuple};
 use crate::marks::Marks;
 use crate::reader::Reading;
+use crate::record::{SYSTEM_PORTS, nanos};
 use crate::slab::Slab;
-use crate::tcp::{Ended, Handshake, Holes, Tcp};
-use crate::{Close, Conversation, FlowRecord, Layer, Limits, Transport};
+use crate::tcp::{Again, Ended, Handshake, Holes, Tcp};
+use crate::{Close, Confidence, Conversation, FlowRecord, Layer, Limits, Transport};
 
 /// One conversation. A million of them are a million times this size.
 #[derive(Default)]
@@ -57,11 +59,14 @@ pub(crate) type Addresses = Slab<[[u64; 2]; 2]>;
 #[derive(Default)]
 pub(crate) struct Side {
     pub(crate) layers: Box<[Layer]>,
-    /// What [`Counts`] had no room for, and the response times of an end that is not taken for the server.
+    /// What [`Counts`] has no room for.
     large: Option<Box<Large>>,
     /// A handshake that is not as all others.
     pub(crate) handshake: Option<Box<Handshake>>,
     pub(crate) holes: Option<Box<[Holes; 2]>>,
+    pub(crate) echoes: Option<Box<Echoes>>,
+    /// What each end sent again.
+    pub(crate) again: Option<Box<[Option<Again>; 2]>>,
     piece: Option<Box<Piece>>,
 }
 
@@ -81,9 +86,6 @@ pub(crate) struct Snapshot {
     large: Option<Box<Large>>,
     has_rtt: bool,
 }
-
-/// Ports below are given out by IANA to servers; others than root may not listen on them.
-const SYSTEM_PORTS: u16 = 1024;
 
 impl Between {
     pub(crate) fn new(tuple: &Tuple, interface: u32, addresses: &mut Addresses) -> Self {
@@ -151,7 +153,7 @@ impl Flow {
         let transport = match view.header {
             Header::Tcp(_) => Transport::Tcp,
             Header::Udp => Transport::Udp,
-            Header::Icmp => Transport::Icmp,
+            Header::Icmp(_) => Transport::Icmp,
         };
         let (client, is_client_sure) = client(&view.tuple, view.from, view.header);
         let is_v6 = matches!(view.tuple.hosts, Hosts::V6(_));
@@ -171,17 +173,43 @@ impl Flow {
         if time < self.first {
             self.begin_earlier(time);
         }
+        if self.side.is_some() {
+            self.count_aside(time);
+        }
+        if self.marks.tell_windows() {
+            self.count_limited(time);
+        }
         self.last = self.last.max(time);
         self.quiet_since = now;
         self.marks.set(Marks::FRESH, true);
-        if let Some(side) = &mut self.side
-            && let Some(piece) = &mut side.piece
-        {
+        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload_len()) {
+            self.carry_over(view);
+        }
+    }
+
+    /// Since the packet before the window of an end may have kept the other from sending.
+    #[inline]
+    fn count_limited(&mut self, time: Timestamp) {
+        for sender in End::BOTH {
+            if self.tcp.is_limited(sender) {
+                let passed = nanos(time.since(self.last));
+                self.large_mut()[sender].window_limited_ns += passed;
+            }
+        }
+    }
+
+    /// What only conversations with a [`Side`] need of a packet of this time.
+    fn count_aside(&mut self, time: Timestamp) {
+        let Some(side) = &mut self.side else { return };
+        if let Some(piece) = &mut side.piece {
             piece.first = Some(piece.first.map_or(time, |first| first.min(time)));
         }
-        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload.len) {
-            self.carry_over();
-            let _ = self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload.len);
+        if let Some(large) = side.large.as_deref_mut().filter(|_| self.marks.has(Marks::WINDOW_CLOSED * 3)) {
+            // Who closed its window has a [`Side`]: that was counted.
+            let passed = nanos(time.since(self.last));
+            for end in End::BOTH.into_iter().filter(|end| self.marks.of(*end, Marks::WINDOW_CLOSED)) {
+                large[end].zero_window_ns += passed;
+            }
         }
     }
 
@@ -189,43 +217,44 @@ impl Flow {
     #[inline]
     pub(crate) fn event(&mut self, from: End, event: Event) {
         if !self.counts.event(from, event) {
-            self.carry_over();
-            let _ = self.counts.event(from, event);
+            self.large_mut()[from].count(event);
         }
     }
 
-    /// This end's kernel has acknowledged after this time.
+    /// This end's kernel has acknowledged after this time. Nobody asks for that of a sure client.
     pub(crate) fn add_srt(&mut self, end: End, duration: Duration) {
-        if end != self.marks.client() && self.counts.srt(duration) {
+        let is_server = end != self.marks.client();
+        if is_server && self.counts.srt(duration) || !is_server && self.marks.has(Marks::CLIENT_SURE) {
             return;
         }
-        if let Some(large) = self.large_for(end) {
-            large[end].srt.add(duration);
+        self.large_mut()[end].srt.add(duration);
+    }
+
+    /// This end's application has spoken so long after the other's.
+    #[inline]
+    pub(crate) fn add_turn(&mut self, end: End, duration: Duration) {
+        if !self.counts.turn(end != self.marks.client(), duration) {
+            self.large_mut()[end].turn.add(duration);
         }
     }
 
-    /// This end's application has answered after this time.
-    pub(crate) fn add_art(&mut self, end: End, duration: Duration) {
-        if end != self.marks.client() && self.counts.art(duration) {
-            return;
-        }
-        if let Some(large) = self.large_for(end) {
-            large[end].art.add(duration);
-        }
-    }
-
-    /// Where response times of this end are added that are not the server's, or long: nobody asks for those of a sure client.
-    fn large_for(&mut self, end: End) -> Option<&mut Large> {
-        let is_asked_for = end != self.marks.client() || !self.marks.has(Marks::CLIENT_SURE);
-        is_asked_for.then(|| &mut **self.side_mut().large.get_or_insert_default())
-    }
-
-    /// Makes room in the small counters.
+    /// The counters for what the small ones have no room for.
     #[cold]
-    fn carry_over(&mut self) {
+    fn large_mut(&mut self) -> &mut Large {
+        self.side_mut().large.get_or_insert_default()
+    }
+
+    /// Makes room in the small counters, and counts the packet for which there was none.
+    #[cold]
+    fn carry_over(&mut self, view: &View<'_>) {
         let counts = std::mem::take(&mut self.counts);
         let server = self.marks.client().other();
-        counts.add_to(self.side_mut().large.get_or_insert_default(), server);
+        let large = self.large_mut();
+        counts.add_to(large, server);
+        let sums = &mut large[view.from];
+        sums.packets += u64::from(view.frames);
+        sums.bytes += view.frame_bytes;
+        sums.payload_bytes += u64::from(view.payload_len());
     }
 
     pub(crate) fn side_mut(&mut self) -> &mut Side {
@@ -293,6 +322,33 @@ impl Flow {
         self.marks.who(Marks::BEGUN).filter(|_| self.marks.has(Marks::SYN))
     }
 
+    /// Who serves is known from other conversations, if this one's handshake does not tell.
+    pub(crate) fn learn_server(&mut self, server: End) {
+        if !self.marks.has(Marks::CLIENT_SURE) {
+            self.marks.set_client(server.other());
+            self.marks.set(Marks::SERVER_KNOWN, true);
+        }
+    }
+
+    /// What tells that this end asks.
+    fn confidence(&self, client: End) -> Confidence {
+        let ports = self.who.between.ports;
+        match self.reading.as_deref().and_then(Reading::protocol) {
+            _ if self.marks.has(Marks::CLIENT_SURE) || self.opener().is_some() => Confidence::Handshake,
+            Some(_) => Confidence::Protocol,
+            None if self.marks.has(Marks::SERVER_KNOWN) => Confidence::History,
+            None => Confidence::of_ports(ports[client], ports[client.other()]),
+        }
+    }
+
+    /// The end that answered requests, where only these tell who serves.
+    pub(crate) fn server_by_protocol(&self, addresses: &Addresses) -> Option<(Tuple, End)> {
+        let client = self.client_end();
+        let protocol = if self.marks.transport() == Transport::Tcp { Tuple::TCP } else { Tuple::UDP };
+        let is_it = self.confidence(client) == Confidence::Protocol;
+        is_it.then(|| (self.who.between.tuple(protocol, self.marks.is_v6(), addresses), client.other()))
+    }
+
     pub(crate) fn conversation(&self, addresses: &Addresses) -> Conversation {
         self.who.conversation(self.marks, self.client_end(), addresses)
     }
@@ -320,7 +376,7 @@ impl Flow {
         before.counts.add_to(&mut large, self.marks.client().other());
         let is_opened = large == Large::default();
         let rtt = self.handshake().rtt().filter(|_| !before.has_rtt);
-        (by_role(self.client_end(), &self.totals(), &large), is_opened, rtt)
+        (by_role(self.client_end(), &counts::since(&self.totals(), &large)), is_opened, rtt)
     }
 
     /// The record of the piece that is over now, if anything was counted in it. The next begins.
@@ -340,16 +396,17 @@ impl Flow {
     pub(crate) fn record(&self, close: Option<Close>, addresses: &Addresses) -> FlowRecord {
         let client = self.client_end();
         let handshake = self.handshake();
-        let nothing = Large::default();
-        let (number, first, before) = match self.piece() {
-            Some(piece) => (piece.number, piece.first.unwrap_or(self.last), &piece.before),
-            None => (0, self.first, &nothing),
+        let totals = self.totals();
+        let (number, first, counted) = match self.piece() {
+            Some(piece) => (piece.number, piece.first.unwrap_or(self.last), &counts::since(&totals, &piece.before)),
+            None => (0, self.first, &totals),
         };
         FlowRecord {
             conversation: self.who.conversation(self.marks, client, addresses),
             start: first,
             end: self.last,
-            counters: by_role(client, &self.totals(), before),
+            counters: by_role(client, counted),
+            confidence: self.confidence(client),
             close,
             piece: number,
             rtt: handshake.rtt(),
@@ -369,6 +426,7 @@ fn client(tuple: &Tuple, from: End, header: Header) -> (End, bool) {
         // Joined in its middle: servers have the lower port.
         Header::Tcp(_) => (if mine < other { from.other() } else { from }, false),
         Header::Udp if mine < SYSTEM_PORTS && other >= SYSTEM_PORTS => (from.other(), false),
-        Header::Udp | Header::Icmp => (from, false),
+        Header::Icmp(Some(echo)) => (if echo.is_reply { from.other() } else { from }, true),
+        Header::Udp | Header::Icmp(None) => (from, false),
     }
 }

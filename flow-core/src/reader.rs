@@ -14,21 +14,13 @@ use crate::{CallRecord, Conversation, Sides, Transport};
 /// What is kept of a conversation's payload.
 pub(crate) struct Reading {
     pub(crate) streams: [Stream; 2],
-    /// Bytes of datagrams handed on.
-    pub(crate) datagram_bytes: [u64; 2],
-    pub(crate) dialog: Dialog,
+    /// What the conversation says.
+    pub(crate) connection: Connection,
     /// What came before the bytes that it acknowledges.
     pub(crate) early: Option<Box<Early>>,
 }
 
-/// What a conversation says.
-pub(crate) struct Dialog {
-    connection: Connection,
-    /// It was read to the end, with this verdict.
-    ended: Option<(Option<Protocol>, Side)>,
-    /// Sequence numbers of the streams' first bytes.
-    pub(crate) base: [Option<u32>; 2],
-}
+const _: () = assert!(size_of::<Reading>() <= 112, "with what a heap takes for itself, 128 bytes");
 
 impl Reading {
     fn new(flow: &Flow) -> Self {
@@ -46,32 +38,27 @@ impl Reading {
                 streams[end].begin(first);
             }
         }
-        let base = [None; 2];
-        Self { streams, datagram_bytes: [0; 2], dialog: Dialog { connection, ended: None, base }, early: None }
+        Self { streams, connection, early: None }
     }
 
     /// The application protocol found so far.
     pub(crate) fn protocol(&self) -> Option<Protocol> {
-        self.dialog.verdict().0
+        self.connection.protocol()
     }
 
     /// Whether who is taken for the server asks, by what the protocol says.
     pub(crate) fn is_turned(&self) -> bool {
-        matches!(self.dialog.verdict(), (Some(_), Side::Server))
+        self.connection.protocol().is_some() && self.connection.client() == Side::Server
     }
-}
 
-impl Reading {
+    /// Sequence numbers of the streams' first bytes.
+    pub(crate) fn base(&self) -> [Option<u32>; 2] {
+        self.streams.each_ref().map(Stream::base)
+    }
+
     /// When bytes that others wait for are given up.
     pub(crate) fn early_deadline(&self) -> Option<Timestamp> {
         self.early.as_deref().and_then(Early::deadline)
-    }
-}
-
-impl Dialog {
-    /// The protocol found so far, and who is its client of the sides handed in.
-    fn verdict(&self) -> (Option<Protocol>, Side) {
-        self.ended.unwrap_or_else(|| (self.connection.protocol(), self.connection.client()))
     }
 }
 
@@ -90,6 +77,8 @@ pub(crate) struct Speakers<'a> {
     pub(crate) who: Who,
     pub(crate) marks: Marks,
     pub(crate) addresses: &'a Addresses,
+    /// Sequence numbers of their streams' first bytes.
+    pub(crate) base: [Option<u32>; 2],
 }
 
 #[derive(Clone, Copy)]
@@ -117,32 +106,23 @@ impl Reader {
     }
 
     /// Takes bytes that one end sent, in their order.
-    pub(crate) fn read(&mut self, speakers: Speakers<'_>, dialog: &mut Dialog, from: End, piece: Piece<'_>) {
-        if dialog.ended.is_some() {
-            return;
-        }
+    pub(crate) fn read(&mut self, speakers: Speakers<'_>, connection: &mut Connection, from: End, piece: Piece<'_>) {
         let side = if from == speakers.marks.client() { Side::Client } else { Side::Server };
         let Piece { time, offset, bytes, missing } = piece;
         let chunk = StreamChunk { side, time, offset, bytes, missing: u64::from(missing) };
-        self.dissector.push(&mut dialog.connection, chunk);
-        self.collect(speakers, dialog);
+        self.dissector.push(connection, chunk);
+        self.collect(speakers);
     }
 
     /// Ends requests whose deadline has passed.
-    pub(crate) fn handle_timeout(&mut self, speakers: Speakers<'_>, dialog: &mut Dialog, now: Timestamp) {
-        if dialog.ended.is_none() {
-            self.dissector.handle_timeout(&mut dialog.connection, now);
-            self.collect(speakers, dialog);
-        }
+    pub(crate) fn handle_timeout(&mut self, speakers: Speakers<'_>, connection: &mut Connection, now: Timestamp) {
+        self.dissector.handle_timeout(connection, now);
+        self.collect(speakers);
     }
 
     /// When a request's deadline passes, or that of bytes which others wait for.
     pub(crate) fn poll_timeout(&self, reading: &Reading) -> Option<Timestamp> {
-        let Dialog { connection, ended, .. } = &reading.dialog;
-        if ended.is_some() {
-            return None;
-        }
-        let request = connection.poll_timeout(&self.dissector.options().limits);
+        let request = reading.connection.poll_timeout(&self.dissector.options().limits);
         request.into_iter().chain(reading.early_deadline()).min()
     }
 
@@ -151,25 +131,19 @@ impl Reader {
     }
 
     /// Nothing more will come of this conversation.
-    pub(crate) fn close(&mut self, speakers: Speakers<'_>, dialog: &mut Dialog) {
-        if dialog.ended.is_some() {
-            return;
-        }
-        let (protocol, client) = dialog.verdict();
-        self.dissector.close(&mut dialog.connection);
-        let protocol = protocol.or(dialog.connection.protocol());
-        self.collect(speakers, dialog);
-        dialog.ended = Some((protocol, client));
+    pub(crate) fn close(&mut self, speakers: Speakers<'_>, connection: &mut Connection) {
+        self.dissector.close(connection);
+        self.collect(speakers);
     }
 
     /// Notes whose the calls are that have come since.
-    fn collect(&mut self, speakers: Speakers<'_>, dialog: &Dialog) {
+    fn collect(&mut self, speakers: Speakers<'_>) {
         let calls = self.dissector.ready_calls().saturating_sub(self.waiting);
         if calls > 0 {
             self.waiting += calls;
-            let Speakers { who, marks, addresses } = speakers;
+            let Speakers { who, marks, addresses, base } = speakers;
             let client = marks.client();
-            let base = Sides { client: dialog.base[client], server: dialog.base[client.other()] };
+            let base = Sides { client: base[client], server: base[client.other()] };
             self.ready.push_back(Ready { calls, conversation: who.conversation(marks, client, addresses), base });
         }
     }

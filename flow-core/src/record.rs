@@ -159,6 +159,47 @@ impl fmt::Display for Close {
     }
 }
 
+/// Ports below are given out by IANA to servers; others than root may not listen on them.
+pub(crate) const SYSTEM_PORTS: u16 = 1024;
+/// Ports from here on Linux gives to clients (`ip_local_port_range`), and nearly all others do.
+const EPHEMERAL_PORTS: u16 = 32_768;
+
+/// What tells which end of a conversation is the client, the least sure first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Confidence {
+    /// Who sent the first packet that was seen, or has the higher port.
+    Guess,
+    /// The server has a port of servers (below 1024: RFC 6335 §6; or below 32768, from where on clients get theirs), the client has none.
+    Port,
+    /// The server was seen to answer handshakes, or requests, in other conversations from the same port; the client was not.
+    History,
+    /// The messages are those of a client of the protocol.
+    Protocol,
+    /// It was seen to open the conversation: SYN or SYN-ACK, or the request of an echo.
+    Handshake,
+}
+
+impl Confidence {
+    /// The name used in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guess => "guess",
+            Self::Port => "port",
+            Self::History => "history",
+            Self::Protocol => "protocol",
+            Self::Handshake => "handshake",
+        }
+    }
+
+    /// What ports tell.
+    pub(crate) fn of_ports(client: u16, server: u16) -> Self {
+        let divides = |port: u16| server < port && client >= port;
+        if divides(SYSTEM_PORTS) || divides(EPHEMERAL_PORTS) { Self::Port } else { Self::Guess }
+    }
+}
+
 /// Who talks to whom, and where it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversation {
@@ -193,14 +234,34 @@ pub struct Counters {
     pub rst: Sides<u64>,
     /// Segments whose sequence numbers had all been seen: SYN, SYN-ACK, FIN and data; no keep-alives, no window probes.
     pub retransmissions: Sides<u64>,
+    /// Of these SYNs.
+    pub syn_retransmissions: Sides<u64>,
+    /// Of these SYN-ACKs.
+    pub syn_ack_retransmissions: Sides<u64>,
+    /// Of these with data. What is left are FINs without.
+    pub data_retransmissions: Sides<u64>,
+    /// Of these, of each kind, without need: the other end had been seen to acknowledge all of the segment, or tells by the clock that it
+    /// echoes that it has the first (RFC 3522).
+    pub spurious_retransmissions: Sides<u64>,
     /// Segments that filled a hole before data seen earlier.
     pub out_of_order: Sides<u64>,
+    /// Bare ACKs that say the same as the sender's segment before, number and window, while the other end waits for more to be
+    /// acknowledged (RFC 5681 §2).
+    pub duplicate_acks: Sides<u64>,
     /// Packets that closed the sender's receive window.
     pub zero_windows: Sides<u64>,
-    /// System response: a client's data → the server's bare ACK of all of it.
+    /// How long the end's receive window was closed, in nanoseconds: from the packet that closed it to the end's next that did not.
+    pub zero_window_ns: Sides<u64>,
+    /// How long the other end's receive window kept this one from sending, in nanoseconds: less what was under way it had no room for a full
+    /// segment of 1,448 bytes; or, of windows that are not shifted, for half of it, if that is less. 0 where the SYNs, which say by how much
+    /// windows are shifted, were not both seen.
+    pub window_limited_ns: Sides<u64>,
+    /// System response: a client's data → the server's bare ACK of all of it. ICMP: an echo's request → its reply.
     pub srt: Durations,
-    /// Application response: the request's last segment → the response's first.
+    /// Application response: the request's last segment or datagram → the response's first.
     pub art: Durations,
+    /// The client's idle time: a response's last segment or datagram → the next request's first.
+    pub idle: Durations,
 }
 
 impl Counters {
@@ -218,10 +279,18 @@ impl Counters {
         self.fin += other.fin;
         add(&mut self.rst, other.rst);
         add(&mut self.retransmissions, other.retransmissions);
+        add(&mut self.syn_retransmissions, other.syn_retransmissions);
+        add(&mut self.syn_ack_retransmissions, other.syn_ack_retransmissions);
+        add(&mut self.data_retransmissions, other.data_retransmissions);
+        add(&mut self.spurious_retransmissions, other.spurious_retransmissions);
         add(&mut self.out_of_order, other.out_of_order);
+        add(&mut self.duplicate_acks, other.duplicate_acks);
         add(&mut self.zero_windows, other.zero_windows);
+        add(&mut self.zero_window_ns, other.zero_window_ns);
+        add(&mut self.window_limited_ns, other.window_limited_ns);
         self.srt.merge(&other.srt);
         self.art.merge(&other.art);
+        self.idle.merge(&other.idle);
     }
 }
 
@@ -236,6 +305,8 @@ pub struct FlowRecord {
     pub end: Timestamp,
     /// What was counted.
     pub counters: Counters,
+    /// What tells who is the client.
+    pub confidence: Confidence,
     /// How it ended; `None` for a piece of a conversation that goes on.
     pub close: Option<Close>,
     /// 0 for the first piece of a conversation, then 1, 2, …

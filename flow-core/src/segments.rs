@@ -13,7 +13,7 @@ use crate::decode::{Region, TcpHeader, View};
 use crate::flow::{Addresses, Flow};
 use crate::key::End;
 use crate::reader::{Reader, Reading, Speakers};
-use crate::tcp::Shared;
+use crate::tcp::{Piece, Shared};
 
 /// So many packets of a connection may overtake bytes that they acknowledge.
 const PACKETS: u8 = 32;
@@ -58,7 +58,7 @@ pub(crate) struct Passage<'a, 's> {
 impl Passage<'_, '_> {
     /// Takes a segment with payload, or of a connection that had some.
     pub(crate) fn take(&mut self, header: &TcpHeader, view: &View<'_>, time: Timestamp) {
-        let segment = Segment { from: view.from, time, header: *header, payload: view.payload };
+        let segment = Segment { from: view.from, time, header: *header, payload: view.payload() };
         if self.is_waiting_in_vain(&segment) {
             self.give_up();
         }
@@ -164,29 +164,30 @@ impl Passage<'_, '_> {
         let Segment { from, time, header, payload } = *segment;
         let other = from.other();
         let flags = header.flags;
-        let speakers = Speakers { who: flow.who, marks: flow.marks, addresses };
+        let (who, marks) = (flow.who, flow.marks);
         let ack = flow.acknowledged_bytes(other, header.ack);
         let fins = End::BOTH.map(|end| flow.fin(end));
-        let Some(Reading { streams, dialog, .. }) = reader.open(flow) else { return };
+        let Some(reading) = reader.open(flow) else { return };
         let seq = header.seq.wrapping_add(u32::from(flags.syn()));
-        if flags.syn() {
-            streams[from].begin(seq);
+        let brings_bytes = payload.len > 0 || flags.fin();
+        let is_heard = is_heard && flags.ack() && reading.streams[from].is_near(header.seq);
+        if flags.syn() || brings_bytes {
+            reading.streams[from].begin(seq);
         }
+        let speakers = Speakers { who, marks, addresses, base: reading.base() };
+        let Reading { streams, connection, .. } = reading;
         // Bytes that the other side acknowledges before they were seen will not come: told before what answers them.
-        let is_heard = is_heard && flags.ack() && streams[from].is_near(header.seq);
         if is_heard && (payload.len > 0 || streams[other].is_waiting()) {
-            streams[other].acknowledged(time, ack, shared, &mut |piece| reader.read(speakers, dialog, other, piece));
+            let mut hand_on = |piece: Piece<'_>| reader.read(speakers, connection, other, piece);
+            streams[other].acknowledged(time, ack, shared, &mut hand_on);
         }
-        if payload.len > 0 || flags.fin() {
-            streams[from].begin(seq);
-            dialog.base[from] = streams[from].base();
-            streams[from].push(time, seq, payload, flags.fin(), shared, &mut |piece| {
-                reader.read(speakers, dialog, from, piece);
-            });
+        if brings_bytes {
+            let mut hand_on = |piece: Piece<'_>| reader.read(speakers, connection, from, piece);
+            streams[from].push(time, seq, payload, flags.fin(), shared, &mut hand_on);
         }
         let is_read = |end: End| fins[end].is_some_and(|fin| streams[end].reached(fin));
         if is_read(End::Low) && is_read(End::High) {
-            reader.close(speakers, dialog);
+            reader.close(speakers, connection);
         }
     }
 }

@@ -24,7 +24,7 @@ const RETRIED: usize = 1024;
 const JOINED: usize = 16 << 10;
 
 /// How the search stands between two chunks.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search {
     /// Windows that fitted nothing.
     pub(crate) failures: u16,

@@ -1,11 +1,12 @@
 //! What a loss of bytes means for the open calls: whose answer or end may have been among them.
 
 use crate::call::Half;
-use crate::{Connection, Dissector, Key, Part, Side};
+use crate::connection::Active;
+use crate::{Dissector, Key, Part, Side};
 
 impl Dissector {
     /// Answers of `side` were lost: which of the open requests they belonged to cannot be told.
-    pub(crate) fn doubt(&mut self, connection: &mut Connection, side: Side) {
+    pub(crate) fn doubt(&mut self, connection: &mut Active, side: Side) {
         // Damage that comes byte by byte is one loss: to mark the calls anew with each byte would take a walk over all of them.
         if core::mem::replace(&mut connection.lane(side).marked, true) {
             return;
@@ -26,7 +27,7 @@ impl Dissector {
     }
 
     /// An answer comes: one before it in the order that is still under way has ended unseen.
-    pub(crate) fn end_lost_response(&mut self, connection: &mut Connection, requester: Side) {
+    pub(crate) fn end_lost_response(&mut self, connection: &mut Active, requester: Side) {
         if let Some(first) = connection.open.find_by_key(requester, Key::Order, |_| true)
             && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
         {
@@ -35,7 +36,7 @@ impl Dissector {
     }
 
     /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.
-    pub(crate) fn settle_doubt(&mut self, connection: &mut Connection, requester: Side) {
+    pub(crate) fn settle_doubt(&mut self, connection: &mut Active, requester: Side) {
         if !connection.doubtful {
             return;
         }

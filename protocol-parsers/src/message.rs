@@ -18,8 +18,8 @@ pub struct MessageWriter<'a> {
     pub(crate) stats: &'a mut Stats,
     pub(crate) from: Side,
     pub(crate) transport: Transport,
-    /// What connections told each other of Kafka.
-    pub(crate) topic_names: &'a mut crate::kafka::Names,
+    /// What connections of Kafka share.
+    pub(crate) kafka: &'a mut crate::kafka::Shared,
     pub(crate) tap: Option<&'a mut (dyn Tap + 'static)>,
     /// Room for a text that is made beside another one.
     pub(crate) scratch: &'a mut String,

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 
 use crate::call::{CallKind, Finished, Half, Record, Role, Status};
-use crate::connection::State;
+use crate::connection::Active;
 use crate::fields::Text;
 use crate::open::Place;
-use crate::{Connection, Dissector, DurationEnd, Field, Key, Part, Side, Timestamp};
+use crate::{Dissector, DurationEnd, Field, Key, Part, Side, Timestamp};
 
 /// Where and when a message begins.
 pub(crate) struct Beginning {
@@ -24,7 +24,7 @@ impl Dissector {
     /// The draft is a message that begins here. Returns what its further bytes belong to, and the call's position.
     pub(crate) fn begin(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Active,
         side: Side,
         beginning: &Beginning,
     ) -> Option<(Part, usize)> {
@@ -64,7 +64,7 @@ impl Dissector {
     }
 
     /// A new request tells something about those before it.
-    fn begin_request(&mut self, connection: &mut Connection, side: Side, key: Key) {
+    fn begin_request(&mut self, connection: &mut Active, side: Side, key: Key) {
         if key != Key::Order {
             return;
         }
@@ -85,7 +85,7 @@ impl Dissector {
         }
     }
 
-    fn open_request(&mut self, connection: &mut Connection, side: Side, key: Key, beginning: &Beginning) -> usize {
+    fn open_request(&mut self, connection: &mut Active, side: Side, key: Key, beginning: &Beginning) -> usize {
         self.make_room(connection);
         connection.unmark();
         let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
@@ -95,7 +95,7 @@ impl Dissector {
         record.request_bytes = beginning.bytes;
         record.request = Half::Open;
         record.from_server = side == Side::Server;
-        record.protocol = record.protocol.or(connection.protocol());
+        record.protocol = record.protocol.or(connection.facts.protocol);
         if record.role == Role::OneWay {
             // Nothing answers it.
             record.response = Half::Ended;
@@ -105,7 +105,7 @@ impl Dissector {
 
     fn begin_response(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Active,
         side: Side,
         key: Key,
         beginning: &Beginning,
@@ -132,7 +132,7 @@ impl Dissector {
                 record.start = beginning.time;
                 record.from_server = requester == Side::Server;
                 record.role = self.draft.role;
-                record.protocol = connection.protocol();
+                record.protocol = connection.facts.protocol;
                 connection.open.push(key, requester, record)
             }
         };
@@ -158,7 +158,7 @@ impl Dissector {
     }
 
     /// What was written belongs to a message that has begun earlier.
-    pub(crate) fn add(&mut self, connection: &mut Connection, side: Side, part: Part) {
+    pub(crate) fn add(&mut self, connection: &mut Active, side: Side, part: Part) {
         let draft = &self.draft;
         if let Some(position) = position_of(connection, side, part) {
             connection.open.change(position, |record| {
@@ -173,14 +173,14 @@ impl Dissector {
     }
 
     /// So many bytes of a message were passed, the last at `time`.
-    pub(crate) fn cover(&mut self, connection: &mut Connection, side: Side, part: Part, count: u64, time: Timestamp) {
+    pub(crate) fn cover(&mut self, connection: &mut Active, side: Side, part: Part, count: u64, time: Timestamp) {
         if let Some(position) = position_of(connection, side, part) {
             connection.open.change(position, |record| cover(record, part, count, time));
         }
     }
 
     /// A message has ended.
-    pub(crate) fn end(&mut self, connection: &mut Connection, side: Side, part: Part) {
+    pub(crate) fn end(&mut self, connection: &mut Active, side: Side, part: Part) {
         if let Some(position) = position_of(connection, side, part) {
             self.end_half(connection, position, part);
         } else if let Part::Response(key) = part
@@ -196,7 +196,7 @@ impl Dissector {
     /// A message that has begun at this position ends with so many bytes more, the last of them at `time`.
     pub(crate) fn end_at(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Active,
         side: Side,
         (part, mut position): (Part, usize),
         count: u64,
@@ -215,7 +215,7 @@ impl Dissector {
     }
 
     /// A call has ended as a whole, with bytes of one of its messages.
-    pub(crate) fn end_call(&mut self, connection: &mut Connection, side: Side, of: Part, last: (u64, Timestamp)) {
+    pub(crate) fn end_call(&mut self, connection: &mut Active, side: Side, of: Part, last: (u64, Timestamp)) {
         let (key, requester) = match of {
             Part::Request(key) => (key, side),
             Part::Response(key) => (key, side.other()),
@@ -259,15 +259,15 @@ impl Dissector {
     }
 
     /// What the last protocol of the connection hands on to the next: a response that will come, without its request.
-    pub(crate) fn hand_on(&mut self, connection: &mut Connection, time: Timestamp) {
-        let (Role::Response(key), State::Reading { .. }) = (self.draft.role, &connection.state) else { return };
+    pub(crate) fn hand_on(&mut self, connection: &mut Active, time: Timestamp) {
+        let (Role::Response(key), true) = (self.draft.role, connection.is_reading()) else { return };
         let beginning = Beginning { time, offset: 0, head_end: time, bytes: 0 };
         let position = self.open_request(connection, Side::Client, key, &beginning);
         connection.open.change(position, |record| record.request = Half::Absent);
     }
 
     /// The oldest request with this key that waits for an answer of `side` gets none. Says whether there is one.
-    pub(crate) fn give_none(&mut self, connection: &mut Connection, side: Side, key: Key) -> bool {
+    pub(crate) fn give_none(&mut self, connection: &mut Active, side: Side, key: Key) -> bool {
         let (Place::At(position) | Place::Late(position)) = connection.open.place_for_response(side.other(), key)
         else {
             return false;
@@ -281,7 +281,7 @@ impl Dissector {
     }
 
     /// The request of the call at this position, or its response, has ended.
-    pub(crate) fn end_half(&mut self, connection: &mut Connection, position: usize, part: Part) {
+    pub(crate) fn end_half(&mut self, connection: &mut Active, position: usize, part: Part) {
         let finished = connection.open.change(position, |record| {
             match part {
                 Part::Request(_) => record.request = Half::Ended,
@@ -297,7 +297,7 @@ impl Dissector {
     }
 
     /// Reports a call whose deadline has passed; the place of an unanswered one is kept for a late answer.
-    pub(crate) fn report_timeout(&mut self, connection: &mut Connection, position: usize) {
+    pub(crate) fn report_timeout(&mut self, connection: &mut Active, position: usize) {
         let answered = connection.open.change(position, |record| record.response != Half::Absent) == Some(true);
         let record = if answered { connection.open.remove(position) } else { connection.open.vacate(position) };
         if let Some(mut record) = record {
@@ -315,7 +315,7 @@ impl Dissector {
     }
 
     /// Reports the oldest open call as it stands. Says whether there was one.
-    pub(crate) fn finish_first(&mut self, connection: &mut Connection) -> bool {
+    pub(crate) fn finish_first(&mut self, connection: &mut Active) -> bool {
         if connection.open.is_empty() {
             return false;
         }
@@ -326,7 +326,7 @@ impl Dissector {
     }
 
     /// The verdict on the protocol was wrong: what seemed to be calls were none.
-    pub(crate) fn withdraw(&mut self, connection: &mut Connection) {
+    pub(crate) fn withdraw(&mut self, connection: &mut Active) {
         self.stats.verdicts_withdrawn += 1;
         while !connection.open.is_empty() {
             if let Some(record) = connection.open.remove(0) {
@@ -336,10 +336,10 @@ impl Dissector {
     }
 
     /// Keeps the bounds of one connection.
-    fn make_room(&mut self, connection: &mut Connection) {
+    fn make_room(&mut self, connection: &mut Active) {
         let (most, bytes) = (self.options.limits.open_requests, self.options.limits.connection_bytes);
         // The whole sum is only worth its cost once the open calls alone are a good part of it.
-        let crowded = |connection: &Connection| {
+        let crowded = |connection: &Active| {
             connection.open.len() >= most || connection.open.memory() > bytes / 8 && connection.memory() > bytes
         };
         while !connection.open.is_empty() && crowded(connection) {
@@ -362,8 +362,8 @@ impl Dissector {
     }
 
     /// The call is finished: nothing more will be learnt of it.
-    pub(crate) fn emit(&mut self, connection: &mut Connection, mut record: Box<Record>) {
-        let State::Reading { protocol, ends, .. } = &connection.state else { return };
+    pub(crate) fn emit(&mut self, connection: &mut Active, mut record: Box<Record>) {
+        let Some(protocol) = connection.facts.protocol.filter(|_| connection.is_reading()) else { return };
         if record.request == Half::Absent && record.response == Half::Absent {
             // Expected, but not seen.
             self.recycle(record);
@@ -380,13 +380,14 @@ impl Dissector {
         }
         // Its answer may be what was lost.
         record.incomplete |= record.lost && kind == CallKind::RequestOnly;
-        connection.confirmed |= kind == CallKind::RequestResponse;
-        let end = if *ends == DurationEnd::Head { record.head_end } else { record.end };
+        connection.facts.confirmed |= kind == CallKind::RequestResponse;
+        let end = if connection.facts.ends == DurationEnd::Head { record.head_end } else { record.end };
         let duration = (kind == CallKind::RequestResponse).then(|| end.since(record.start));
-        connection.reported = Some(*protocol);
+        connection.note_reported();
         let asked = connection.turn(record.requester());
-        let mut client = connection.client();
-        if asked != client && connection.opening.transport.is_datagram() && !connection.opening.sides_known {
+        let mut client = connection.facts.client();
+        if asked != client && connection.facts.opening.transport.is_datagram() && !connection.facts.opening.sides_known
+        {
             // Nobody opened anything: who asks is the client.
             client = asked;
         } else if asked != client {
@@ -409,8 +410,8 @@ impl Dissector {
         }
         self.stats.calls += 1;
         self.ready.push_back(Finished {
-            protocol: record.protocol.unwrap_or(*protocol),
-            transport: connection.opening.transport,
+            protocol: record.protocol.unwrap_or(protocol),
+            transport: connection.facts.opening.transport,
             client,
             requester: asked,
             answerer: if record.promised { asked } else { asked.other() },
@@ -432,7 +433,7 @@ fn cover(record: &mut Record, part: Part, count: u64, time: Timestamp) {
     }
 }
 
-pub(crate) fn position_of(connection: &Connection, side: Side, part: Part) -> Option<usize> {
+pub(crate) fn position_of(connection: &Active, side: Side, part: Part) -> Option<usize> {
     match part {
         Part::Request(Key::Order) => connection.open.last(side, |record| record.request == Half::Open),
         Part::Request(key) => connection.open.find_by_key(side, key, |record| record.request == Half::Open),

@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use core::ops::Range;
 
 use crate::buffer::{Buffer, Times};
-use crate::connection::{Skip, State};
+use crate::connection::{Active, Skip};
 use crate::dissector::release;
 use crate::pairing::Beginning;
-use crate::{Body, Connection, Dissector, Input, MessageWriter, Resync, Side, Step, StreamChunk, Then, Timestamp};
+use crate::{Body, Dissector, Input, MessageWriter, Resync, Side, Step, StreamChunk, Then, Timestamp};
 
 /// Wrong messages in one piece of input before the rest of it is dropped: it bounds the work that bytes made to look like messages cause.
 const ERRORS_PER_PIECE: u32 = 8;
@@ -61,7 +61,7 @@ pub(crate) struct Progress {
 
 impl Dissector {
     /// Reads what a chunk adds to its stream. Returns how many of its bytes were dealt with.
-    pub(crate) fn read_stream(&mut self, connection: &mut Connection, chunk: &StreamChunk<'_>) -> usize {
+    pub(crate) fn read_stream(&mut self, connection: &mut Active, chunk: &StreamChunk<'_>) -> usize {
         let side = connection.turn(chunk.side);
         let Some(mut buffer) = connection.lane(side).buffer.take() else {
             return self.read_directly(connection, side, chunk);
@@ -78,12 +78,12 @@ impl Dissector {
     }
 
     /// Reads a chunk where nothing is buffered before it.
-    fn read_directly(&mut self, connection: &mut Connection, side: Side, chunk: &StreamChunk<'_>) -> usize {
+    fn read_directly(&mut self, connection: &mut Active, side: Side, chunk: &StreamChunk<'_>) -> usize {
         let StreamChunk { bytes, offset, time, .. } = *chunk;
         let mut piece = Piece { side, bytes, offset, time: When::Once(time), then: Then::More, missing: 0 };
         let progress = self.read(connection, &piece);
         let rest = bytes.get(progress.used..).unwrap_or_default();
-        if rest.is_empty() || !matches!(connection.state, State::Reading { .. }) {
+        if rest.is_empty() || !connection.is_reading() {
             return progress.used;
         }
         if rest.len() < self.options.limits.message_bytes {
@@ -106,7 +106,7 @@ impl Dissector {
     }
 
     /// Reads what is buffered; what is left stays buffered.
-    fn read_buffer(&mut self, connection: &mut Connection, side: Side, mut buffer: Box<Buffer>, then: Then) {
+    fn read_buffer(&mut self, connection: &mut Active, side: Side, mut buffer: Box<Buffer>, then: Then) {
         if then == Then::More && buffer.bytes.len() < buffer.need {
             connection.lane(side).buffer = Some(buffer);
             return;
@@ -120,7 +120,7 @@ impl Dissector {
             missing: 0,
         };
         let progress = self.read(connection, &piece);
-        let switched = !matches!(connection.state, State::Reading { .. });
+        let switched = !connection.is_reading();
         let left = buffer.bytes.len() - progress.used;
         if left > 0 && switched {
             // The protocol ended within the buffer: what follows belongs to the next one.
@@ -148,7 +148,7 @@ impl Dissector {
     }
 
     /// Reads message after message.
-    pub(crate) fn read(&mut self, connection: &mut Connection, piece: &Piece<'_>) -> Progress {
+    pub(crate) fn read(&mut self, connection: &mut Active, piece: &Piece<'_>) -> Progress {
         let side = piece.side;
         let mut used = 0;
         let mut failures = 0;
@@ -159,7 +159,7 @@ impl Dissector {
                 continue;
             }
             let lost = lane.lost;
-            let State::Reading { parser, .. } = &mut connection.state else { break };
+            let Some(parser) = &mut connection.parser else { break };
             if lost {
                 let found = parser.resync(side, input);
                 if let (Resync::Perhaps(position), Then::More) = (found, piece.then)
@@ -179,8 +179,8 @@ impl Dissector {
                 options: &self.options,
                 stats: &mut self.stats,
                 from: side,
-                transport: connection.opening.transport,
-                topic_names: &mut self.topic_names,
+                transport: connection.facts.opening.transport,
+                kafka: &mut self.kafka,
                 tap: self.tap.as_deref_mut(),
                 scratch: &mut self.scratch,
                 gathered: &mut self.gathered,
@@ -213,7 +213,7 @@ impl Dissector {
     /// Takes a step that neither waits nor begins a message. Returns how many bytes were dealt with; `None` where it cannot be taken.
     // Not within `read`, which is short without it.
     #[inline(never)]
-    fn take(&mut self, connection: &mut Connection, piece: &Piece<'_>, used: usize, step: Step) -> Option<usize> {
+    fn take(&mut self, connection: &mut Active, piece: &Piece<'_>, used: usize, step: Step) -> Option<usize> {
         let side = piece.side;
         let left = piece.bytes.len() - used;
         match step {
@@ -248,13 +248,13 @@ impl Dissector {
 
     /// What came was no message. Says whether the protocol was given up.
     #[cold]
-    fn fail(&mut self, connection: &mut Connection, side: Side, input: &[u8], first: bool) -> bool {
+    fn fail(&mut self, connection: &mut Active, side: Side, input: &[u8], first: bool) -> bool {
         self.stats.parse_errors += 1;
         connection.errors += 1;
         // The other side's bytes looked like this protocol; the first of this side are none.
-        let refuted = connection.opening.from_start && !connection.confirmed && first;
+        let refuted = connection.facts.opening.from_start && !connection.facts.confirmed && first;
         let given_up = connection.errors >= ERRORS_IN_A_ROW;
-        let stands = matches!(&connection.state, State::Reading { parser, .. } if parser.stands_against(input));
+        let stands = connection.parser.as_ref().is_some_and(|parser| parser.stands_against(input));
         if refuted && !stands {
             self.withdraw(connection);
         }
@@ -269,7 +269,7 @@ impl Dissector {
 
     /// Goes on after a loss where the parser found a message, or behind all that is there. Returns how many bytes lie before that.
     #[cold]
-    fn resume(&mut self, connection: &mut Connection, side: Side, found: Resync, available: usize) -> usize {
+    fn resume(&mut self, connection: &mut Active, side: Side, found: Resync, available: usize) -> usize {
         let (skipped, found) = match found {
             Resync::At(position) => (position.min(available), true),
             Resync::Perhaps(_) | Resync::Nowhere => (available, false),
@@ -286,7 +286,7 @@ impl Dissector {
     /// A message begins with the bytes at `head`. Returns how many were dealt with: those of its body, too, where all of them are there
     /// and nobody wants to see them.
     #[inline(never)]
-    fn message(&mut self, connection: &mut Connection, piece: &Piece<'_>, head: Range<usize>, body: Body) -> usize {
+    fn message(&mut self, connection: &mut Active, piece: &Piece<'_>, head: Range<usize>, body: Body) -> usize {
         connection.errors = 0;
         self.stats.messages += 1;
         let side = piece.side;
@@ -317,7 +317,7 @@ impl Dissector {
     /// Passes over bytes of a piece that need not be read. Returns how many.
     // Not within `read`, which is short without it.
     #[inline(never)]
-    fn pass_over_in(&mut self, connection: &mut Connection, piece: &Piece<'_>, used: usize) -> usize {
+    fn pass_over_in(&mut self, connection: &mut Active, piece: &Piece<'_>, used: usize) -> usize {
         let rest = piece.bytes.get(used..).unwrap_or_default();
         if self.tap.is_some() {
             self.show(connection, piece.side, rest);
@@ -328,7 +328,7 @@ impl Dissector {
     /// Passes over at most `available` bytes that need not be read. Returns how many.
     fn pass_over(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Active,
         side: Side,
         available: u64,
         time: impl FnOnce(usize) -> Timestamp,
@@ -347,10 +347,10 @@ impl Dissector {
     }
 
     /// `missing` bytes of this side were sent but not seen.
-    pub(crate) fn gap(&mut self, connection: &mut Connection, side: Side, mut missing: u64, time: Timestamp) {
+    pub(crate) fn gap(&mut self, connection: &mut Active, side: Side, mut missing: u64, time: Timestamp) {
         self.settle(connection);
         self.flush(connection, side);
-        if !matches!(connection.state, State::Reading { .. }) {
+        if !connection.is_reading() {
             self.forget(connection);
             return;
         }
@@ -364,16 +364,16 @@ impl Dissector {
     }
 
     /// Reads what is buffered of this side, knowing that nothing will be added to it.
-    pub(crate) fn flush(&mut self, connection: &mut Connection, side: Side) {
+    pub(crate) fn flush(&mut self, connection: &mut Active, side: Side) {
         while let Some(buffer) = connection.lane(side).buffer.take() {
             self.read_buffer(connection, side, buffer, Then::Gap);
         }
     }
 
     /// What comes next of this side does not continue what came before.
-    fn lose(&mut self, connection: &mut Connection, side: Side) {
+    fn lose(&mut self, connection: &mut Active, side: Side) {
         connection.lane(side).lost = true;
-        if let State::Reading { parser, .. } = &mut connection.state {
+        if let Some(parser) = &mut connection.parser {
             parser.gap(side);
         }
         self.doubt(connection, side);

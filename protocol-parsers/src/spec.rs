@@ -154,6 +154,12 @@ pub trait Parser: Send {
         false
     }
 
+    /// Whether it knows nothing that a new one would not. While nothing is under way, its connection then does without a parser, and this
+    /// one goes on with another connection.
+    fn is_as_new(&self) -> bool {
+        false
+    }
+
     /// Bytes of memory this parser holds on the heap, its own size included.
     fn memory(&self) -> usize;
 }

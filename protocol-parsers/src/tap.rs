@@ -1,8 +1,8 @@
 //! A place to look at messages as they pass.
 
-use crate::connection::Skip;
+use crate::connection::{Active, Skip};
 use crate::pairing::position_of;
-use crate::{Connection, Dissector, Part, Side};
+use crate::{Dissector, Part, Side};
 
 /// Sees headers, and the first bytes of bodies, while a chunk that holds them is handed in. What it sees is borrowed and not redacted;
 /// nothing is copied for it, and without one nothing is done.
@@ -59,7 +59,7 @@ impl Dissector {
     }
 
     /// Shows bytes that are about to be passed over.
-    pub(crate) fn show(&mut self, connection: &mut Connection, side: Side, bytes: &[u8]) {
+    pub(crate) fn show(&mut self, connection: &mut Active, side: Side, bytes: &[u8]) {
         let Skip { left, of: Some(part), .. } = connection.lane(side).skip else { return };
         let Some(tap) = self.tap.as_deref_mut() else { return };
         let Some(at) = position_of(connection, side, part).and_then(|position| {

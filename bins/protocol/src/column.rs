@@ -31,6 +31,8 @@ pub struct Column {
     pub unit: &'static str,
     /// For readers of `information_schema` and of the documentation.
     pub description: &'static str,
+    /// The first version of the table's schema that has it.
+    pub since: u32,
 }
 
 /// What the values of a column are: gives the Arrow type on the wire, the stored type and the stored kind.
@@ -128,7 +130,13 @@ impl Column {
     }
 
     const fn new(name: &'static str, values: Values, unit: &'static str, description: &'static str) -> Self {
-        Self { name, values, nullable: true, unit, description }
+        Self { name, values, nullable: true, unit, description, since: 1 }
+    }
+
+    /// The same column, which older versions do not have.
+    pub(crate) const fn since(mut self, version: u32) -> Self {
+        self.since = version;
+        self
     }
 
     /// The same column, never null.
@@ -142,7 +150,14 @@ impl Table {
     /// The Arrow schema of this table's batches on the wire.
     #[must_use]
     pub fn wire_schema(&self) -> SchemaRef {
-        let fields = self.columns.iter().map(|column| Field::new(column.name, column.wire_type(), column.nullable));
+        self.wire_schema_of(self.version)
+    }
+
+    /// The same of an older version: a beginning of it.
+    #[must_use]
+    pub fn wire_schema_of(&self, version: u32) -> SchemaRef {
+        let columns = self.columns.iter().filter(|column| column.since <= version);
+        let fields = columns.map(|column| Field::new(column.name, column.wire_type(), column.nullable));
         Arc::new(Schema::new(fields.collect::<Fields>()))
     }
 

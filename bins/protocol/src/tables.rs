@@ -63,7 +63,7 @@ pub const CALLS: Table = Table {
 /// One transport conversation, or a piece of a long one.
 pub const FLOWS: Table = Table {
     name: "flows",
-    version: 1,
+    version: 2,
     description: "one transport conversation, or a piece of a long one: counters of pieces of one flow_id add up",
     sort: &["server_address", "server_port", "time"],
     columns: &[
@@ -115,13 +115,38 @@ pub const FLOWS: Table = Table {
         name("process_name", "name of that process"),
         name("process_container", "container of that process"),
         attributes("attributes", "further facts"),
+        number64("syn_retransmissions_client", "packets", "SYN sent again by the client").since(2),
+        number64("syn_retransmissions_server", "packets", "SYN sent again by the server").since(2),
+        number64("syn_ack_retransmissions_client", "packets", "SYN-ACK sent again by the client").since(2),
+        number64("syn_ack_retransmissions_server", "packets", "SYN-ACK sent again by the server").since(2),
+        number64("data_retransmissions_client", "packets", "data sent again by the client").since(2),
+        number64("data_retransmissions_server", "packets", "data sent again by the server").since(2),
+        number64("spurious_retransmissions_client", "packets", "sent again by the client though acknowledged").since(2),
+        number64("spurious_retransmissions_server", "packets", "sent again by the server though acknowledged").since(2),
+        number64("duplicate_acks_client", "packets", "bare ACKs of the client that repeat the last").since(2),
+        number64("duplicate_acks_server", "packets", "bare ACKs of the server that repeat the last").since(2),
+        number64("zero_window_ns_client", "ns", "how long the client's window was closed").since(2),
+        number64("zero_window_ns_server", "ns", "how long the server's window was closed").since(2),
+        number64("window_limited_ns_client", "ns", "how long the server's window kept the client from sending")
+            .since(2),
+        number64("window_limited_ns_server", "ns", "how long the client's window kept the server from sending")
+            .since(2),
+        number64("idle_count", "", "client's pauses: last response segment to first segment of the next request")
+            .since(2),
+        number64("idle_sum_ns", "ns", "sum of the client's pauses").since(2),
+        number64("idle_max_ns", "ns", "longest pause of the client").since(2),
+        name(
+            "client_confidence",
+            "what tells who is the client, surest first: handshake, protocol, history, port or guess",
+        )
+        .since(2),
     ],
 };
 
 /// Requests, errors, latency and TCP health of one second.
 pub const METRICS_1S: Table = Table {
     name: "metrics_1s",
-    version: 1,
+    version: 2,
     description: "requests, errors, latency and TCP health of one second; rows are deltas and add up",
     sort: &["protocol", "endpoint", "time"],
     columns: METRIC,
@@ -130,7 +155,7 @@ pub const METRICS_1S: Table = Table {
 /// The same of one minute.
 pub const METRICS_1M: Table = Table {
     name: "metrics_1m",
-    version: 1,
+    version: 2,
     description: "requests, errors, latency and TCP health of one minute; rows are deltas and add up",
     sort: &["protocol", "endpoint", "time"],
     columns: METRIC,
@@ -185,6 +210,23 @@ const METRIC: &[Column] = &[
     number64("art_count", "", "application responses").required(),
     number64("art_sum_ns", "ns", "sum of the application response times").required(),
     number64("art_max_ns", "ns", "longest application response time").required(),
+    number64("syn_retransmissions_client", "packets", "SYN sent again by the client").since(2),
+    number64("syn_retransmissions_server", "packets", "SYN sent again by the server").since(2),
+    number64("syn_ack_retransmissions_client", "packets", "SYN-ACK sent again by the client").since(2),
+    number64("syn_ack_retransmissions_server", "packets", "SYN-ACK sent again by the server").since(2),
+    number64("data_retransmissions_client", "packets", "data sent again by the client").since(2),
+    number64("data_retransmissions_server", "packets", "data sent again by the server").since(2),
+    number64("spurious_retransmissions_client", "packets", "sent again by the client though acknowledged").since(2),
+    number64("spurious_retransmissions_server", "packets", "sent again by the server though acknowledged").since(2),
+    number64("duplicate_acks_client", "packets", "bare ACKs of the client that repeat the last").since(2),
+    number64("duplicate_acks_server", "packets", "bare ACKs of the server that repeat the last").since(2),
+    number64("zero_window_ns_client", "ns", "how long the client's window was closed").since(2),
+    number64("zero_window_ns_server", "ns", "how long the server's window was closed").since(2),
+    number64("window_limited_ns_client", "ns", "how long the server's window kept the client from sending").since(2),
+    number64("window_limited_ns_server", "ns", "how long the client's window kept the server from sending").since(2),
+    number64("idle_count", "", "client's pauses: last response segment to first segment of the next request").since(2),
+    number64("idle_sum_ns", "ns", "sum of the client's pauses").since(2),
+    number64("idle_max_ns", "ns", "longest pause of the client").since(2),
 ];
 
 /// What was not recorded, and why.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, new_null_array};
 use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamWriter;
 use arrow_ipc::{
@@ -116,7 +116,7 @@ pub fn encode_batch(table: &Table, batch: &RecordBatch) -> Result<Bytes, DecodeE
     write(batch.schema_ref(), Some(batch)).map(Bytes::from).map_err(DecodeError::Values)
 }
 
-/// The rows of a batch. Checks everything: the bytes come from a network. Takes time and memory linear in the length of `bytes`,
+/// The rows of a batch, in the table's newest schema: columns that its version does not have are null. Checks everything: the bytes come from a network. Takes time and memory linear in the length of `bytes`,
 /// and keeps `bytes` alive for as long as the batch lives.
 ///
 /// # Errors
@@ -134,7 +134,7 @@ pub fn decode_batch(
         return Err(DecodeError::TooLong { bytes: bytes.len(), limit: limits.batch_bytes });
     }
     let mut stream = Messages { rest: Buffer::from(bytes), offset: 0, end: 0 };
-    let schema = expected(table, &mut stream)?;
+    let schema = expected(table, version, &mut stream)?;
     let mut dictionaries = HashMap::new();
     loop {
         let frame = stream.next()?;
@@ -158,16 +158,25 @@ pub fn decode_batch(
                 let rows = reader::read_record_batch(&frame.body, batch, schema, &dictionaries, None, &version)
                     .map_err(DecodeError::Values)?;
                 stream.finish()?;
-                return RecordBatch::try_new(table.wire_schema(), rows.columns().to_vec()).map_err(DecodeError::Values);
+                return newest(table, &rows).map_err(DecodeError::Values);
             }
             _ => return Err(frame.damaged("neither dictionary nor record batch")),
         }
     }
 }
 
+/// The rows of a version of the table, with the columns that came later.
+fn newest(table: &Table, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = table.wire_schema();
+    let later = schema.fields().iter().skip(rows.num_columns());
+    let later = later.map(|field| new_null_array(field.data_type(), rows.num_rows()));
+    let columns = rows.columns().iter().cloned().chain(later).collect();
+    RecordBatch::try_new(schema, columns)
+}
+
 /// Takes the sender's schema message off the stream and answers our own, whose fields know the numbers of their dictionaries.
-fn expected(table: &Table, stream: &mut Messages) -> Result<SchemaRef, DecodeError> {
-    let ours = write(&table.wire_schema(), None).map_err(DecodeError::Values)?;
+fn expected(table: &Table, version: u32, stream: &mut Messages) -> Result<SchemaRef, DecodeError> {
+    let ours = write(&table.wire_schema_of(version), None).map_err(DecodeError::Values)?;
     let ours = Messages { rest: Buffer::from_vec(ours), offset: 0, end: 0 }.next()?;
     let theirs = stream.next()?;
     let wrong = || DecodeError::Schema { table: table.name };

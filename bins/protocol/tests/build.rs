@@ -8,8 +8,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int64Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch, StringArray};
 use flow_core::{
-    CallRecord, Close, Conversation, Counters, FlowRecord, Histogram, Layer, Metric, MetricKey, MetricValues, Sides,
-    Transport,
+    CallRecord, Close, Confidence, Conversation, Counters, Durations, FlowRecord, Histogram, Layer, Metric, MetricKey,
+    MetricValues, Sides, Transport,
 };
 use metaflow_protocol::build::{CallsBuilder, FlowsBuilder, Loss, LossesBuilder, MetricsBuilder, Place, Process};
 use metaflow_protocol::tables::{CALLS, FLOWS, LOSSES, METRICS_1M, METRICS_1S};
@@ -120,12 +120,15 @@ fn a_call_becomes_a_row_of_calls() {
 
 #[test]
 fn a_flow_becomes_a_row_of_flows() {
-    let counters = Counters { packets: Sides { client: 5, server: 4 }, fin: 2, ..Counters::default() };
+    let (packets, duplicate_acks) = (Sides { client: 5, server: 4 }, Sides { client: 3, server: 0 });
+    let idle = Durations { count: 2, sum_ns: 70, max_ns: 40 };
+    let counters = Counters { packets, fin: 2, duplicate_acks, idle, ..Counters::default() };
     let whole = FlowRecord {
         conversation: conversation(),
         start: Timestamp::from_nanos(START),
         end: Timestamp::MAX,
         counters,
+        confidence: Confidence::Port,
         close: Some(Close::Finished),
         piece: 0,
         rtt: Some(Duration::from_nanos(300)),
@@ -143,6 +146,9 @@ fn a_flow_becomes_a_row_of_flows() {
     assert_eq!(column("end_ns").as_primitive::<Int64Type>().value(0), i64::MAX, "a time beyond the year 2262");
     assert_eq!(column("packets_server").as_primitive::<UInt64Type>().value(0), 4);
     assert_eq!(column("rtt_ns").as_primitive::<Int64Type>().value(0), 300);
+    assert_eq!(column("duplicate_acks_client").as_primitive::<UInt64Type>().value(0), 3);
+    assert_eq!(column("idle_max_ns").as_primitive::<UInt64Type>().value(0), 40);
+    assert_eq!(name(&batch, "client_confidence", 0).as_deref(), Some("port"));
     assert!(column("rtt_client_ns").is_null(0));
     assert_eq!(column("tunnel").as_list::<i32>().value(0).as_string::<i32>().value(0), "vxlan:42");
     assert_eq!(column("vlan").as_list::<i32>().value(0).as_primitive::<UInt16Type>().values(), &[7, 8]);

@@ -9,7 +9,15 @@ use crate::key::{Route, Tuple};
 pub(crate) enum Header {
     Tcp(TcpHeader),
     Udp,
-    Icmp,
+    /// With what it is of an echo, if it is.
+    Icmp(Option<Echo>),
+}
+
+/// What is needed of the header of an echo (RFC 792, RFC 4443 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Echo {
+    pub(crate) is_reply: bool,
+    pub(crate) sequence: u16,
 }
 
 /// What is needed of a TCP header (RFC 9293 §3.1).
@@ -76,19 +84,20 @@ pub(super) struct Segment<'a> {
     pub(super) from_port: u16,
     pub(super) to_port: u16,
     pub(super) header: Header,
-    pub(super) payload: Region<'a>,
+    pub(super) behind: Region<'a>,
+    pub(super) options_len: u8,
 }
 
 /// Reads the transport header.
 pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
-    let (protocol, Segment { from_port, to_port, header, payload }) = match protocol {
+    let (protocol, Segment { from_port, to_port, header, behind, options_len }) = match protocol {
         Tuple::TCP => (Tuple::TCP, tcp(region)?),
         Tuple::UDP => (Tuple::UDP, udp(region)?),
         ICMP | ICMP_V6 => (Tuple::ICMP, icmp(protocol, region)?),
         _ => return Err(DropReason::Transport),
     };
     let (tuple, from) = Tuple::of(route, protocol, from_port, to_port);
-    Ok(View { tuple, from, header, payload, frames: 0, frame_bytes: 0 })
+    Ok(View { tuple, from, header, behind, options_len, frames: 0, frame_bytes: 0 })
 }
 
 #[inline(always)]
@@ -106,7 +115,8 @@ pub(super) fn tcp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         window: u16::from_be_bytes([w0, w1]),
     };
     let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
-    Ok(Segment { from_port, to_port, header: Header::Tcp(header), payload: region.behind(length) })
+    let (behind, options_len) = (region.behind(TCP_HEADER as u32), (length - TCP_HEADER as u32) as u8);
+    Ok(Segment { from_port, to_port, header: Header::Tcp(header), behind, options_len })
 }
 
 #[inline(always)]
@@ -119,16 +129,27 @@ pub(super) fn udp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         length if length < UDP_HEADER as u32 => return Err(DropReason::Malformed),
         length => length.min(region.len),
     };
-    let payload = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
+    let behind = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
     let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
-    Ok(Segment { from_port, to_port, header: Header::Udp, payload })
+    Ok(Segment { from_port, to_port, header: Header::Udp, behind, options_len: 0 })
 }
 
 fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
     let kind = region.u8(0).ok_or_else(|| short(region))?;
-    let is_echo = matches!((protocol, kind), (ICMP, 0 | 8) | (ICMP_V6, 128 | 129));
-    let id = if is_echo { region.u16(4).ok_or_else(|| short(region))? } else { 0 };
-    Ok(Segment { from_port: id, to_port: id, header: Header::Icmp, payload: region.behind(8) })
+    let is_reply = match (protocol, kind) {
+        (ICMP, 8) | (ICMP_V6, 128) => Some(false),
+        (ICMP, 0) | (ICMP_V6, 129) => Some(true),
+        _ => None,
+    };
+    let mut id = 0;
+    let mut echo = None;
+    if let Some(is_reply) = is_reply {
+        let word = |at| region.u16(at).ok_or_else(|| short(region));
+        id = word(4)?;
+        echo = Some(Echo { is_reply, sequence: word(6)? });
+    }
+    let header = Header::Icmp(echo);
+    Ok(Segment { from_port: id, to_port: id, header, behind: region.behind(8), options_len: 0 })
 }
 
 /// Why a header is not there.

@@ -1,17 +1,49 @@
 //! What the headers of a connection tell of its health.
 //!
+//! How long who takes, seen from where the packets are captured:
+//!
 //! ```text
 //!  client      tap      server
-//!    │── data ──●─────────▶│  ┐ srt  ┐
-//!    │◀─────────●─── ACK ──│  ┘      │ art
-//!    │◀─────────●── data ──│         ┘
+//!    │── data ──●─────────▶│  ┐ srt: its kernel has all of it
+//!    │◀─────────●─── ACK ──│  ┘                               ┐
+//!    │── data ──●─────────▶│  ┐ art: its application answers  │ (not the
+//!    │◀─────────●── data ──│  ┘                               │  kernel's)
+//!    │◀─────────●── data ──│  ┐                               ┘
+//!    │─── ACK ──●─────────▶│  │ idle: the client has what it asked for
+//!    │── data ──●─────────▶│  ┘
+//! ```
+//!
+//! What was sent again, and what for:
+//!
+//! ```text
+//!    │── 1 ─────●─────────▶│
+//!    │── 2 ─────●────✕     │
+//!    │── 3 ─────●─────────▶│
+//!    │◀─────────●── ACK 1 ─│
+//!    │── 4 ─────●─────────▶│
+//!    │◀─────────●── ACK 1 ─│  a duplicate ACK: something behind the hole has come
+//!    │── 2 ─────●─────────▶│  a retransmission
+//!    │◀─────────●── ACK 4 ─│
+//!    │── 3 ─────●─────────▶│  a spurious one: it was acknowledged
+//! ```
+//!
+//! A retransmission is one of data, of a SYN, of a SYN-ACK or of a FIN alone. Had the tap not seen the first 2, the second would have been
+//! out of order: it fills a hole.
+//!
+//! How long a reader does not read:
+//!
+//! ```text
+//!    │◀─────────●─ win 0 ──│  ┐ zero window of the server
+//!    │─ probe ──●─────────▶│  │
+//!    │◀─────────●─ win 0 ──│  │ another
+//!    │◀─────────●─ win 9 ──│  ┘
 //! ```
 
 use protocol_parsers::Timestamp;
 
 use super::sequence::distance;
 use crate::counts::Event;
-use crate::decode::TcpHeader;
+use crate::decode::{TcpHeader, TcpOptions};
 use crate::flow::Flow;
 use crate::key::End;
 use crate::marks::Marks;
@@ -19,7 +51,14 @@ use crate::marks::Marks;
 impl Flow {
     /// Takes in the sequence numbers of a segment that `from` sent with so many bytes of payload.
     #[inline]
-    pub(super) fn measure(&mut self, from: End, time: Timestamp, header: &TcpHeader, payload: u32) {
+    pub(super) fn measure(
+        &mut self,
+        from: End,
+        time: Timestamp,
+        header: &TcpHeader,
+        options: TcpOptions<'_>,
+        payload: u32,
+    ) {
         let flags = header.flags;
         if !flags.syn() {
             let is_closed = header.window == 0;
@@ -30,7 +69,7 @@ impl Flow {
         }
         let span = payload + u32::from(flags.syn()) + u32::from(flags.fin());
         if flags.ack() {
-            self.acknowledge(from, time, header.ack, span == 0);
+            self.acknowledge(from, time, header, options, span == 0);
         }
         if span == 0 {
             return;
@@ -64,9 +103,7 @@ impl Flow {
         } else if self.fill(from, header.seq, end) {
             self.event(from, Event::OutOfOrder);
         } else {
-            self.event(from, Event::Retransmission);
-            // Which of the two is acknowledged cannot be told (Karn's rule).
-            self.marks.set_of(from, Marks::UNACKNOWLEDGED, false);
+            self.repeat(from, time, header, options, payload, end);
         }
     }
 
@@ -76,21 +113,66 @@ impl Flow {
         if self.marks.has(Marks::RESET * 3) {
             return;
         }
-        let other = from.other();
-        if self.marks.of(other, Marks::SPOKE_LAST) {
-            self.add_art(from, self.tcp.talk.since_said(other, time));
-        }
-        self.marks.set_of(other, Marks::SPOKE_LAST, false);
-        self.marks.set_of(from, Marks::SPOKE_LAST, true);
-        self.tcp.talk.set_said(from, time);
+        self.speak(from, time);
         self.marks.set_of(from, Marks::UNACKNOWLEDGED, true);
         self.marks.set_of(from, Marks::FIN_BEHIND, false);
     }
 
+    /// Something is said, whatever the transport: perhaps it is the other one's turn no more.
+    #[inline]
+    pub(crate) fn speak(&mut self, from: End, time: Timestamp) {
+        let other = from.other();
+        if self.marks.of(other, Marks::SPOKE_LAST) {
+            self.add_turn(from, self.tcp.talk.since_said(other, time));
+        }
+        self.marks.set_of(other, Marks::SPOKE_LAST, false);
+        self.marks.set_of(from, Marks::SPOKE_LAST, true);
+        self.tcp.talk.set_said(from, time);
+    }
+
+    /// What was all seen comes again.
+    #[cold]
+    fn repeat(
+        &mut self,
+        from: End,
+        time: Timestamp,
+        header: &TcpHeader,
+        options: TcpOptions<'_>,
+        payload: u32,
+        end: u32,
+    ) {
+        let flags = header.flags;
+        self.event(
+            from,
+            match (flags.syn(), flags.ack()) {
+                (true, false) => Event::SynAgain,
+                (true, true) => Event::SynAckAgain,
+                _ if payload > 0 => Event::DataAgain,
+                _ => Event::FinAgain,
+            },
+        );
+        let acked = self.tcp.acks[from.other()];
+        // None is 0.
+        if acked != 0 && distance(end, acked) >= 0 {
+            self.event(from, Event::Spurious);
+        } else {
+            self.note_again(from, time, options, end);
+        }
+        // Which of the two is acknowledged cannot be told by numbers (Karn's rule, RFC 6298 §3).
+        self.marks.set_of(from, Marks::UNACKNOWLEDGED, false);
+    }
+
     /// Only a bare ACK is the kernel's alone: one with data waited for the application.
     #[inline]
-    fn acknowledge(&mut self, from: End, time: Timestamp, ack: u32, is_bare: bool) {
-        let other = from.other();
+    fn acknowledge(&mut self, from: End, time: Timestamp, header: &TcpHeader, options: TcpOptions<'_>, is_bare: bool) {
+        let (other, ack) = (from.other(), header.ack);
+        if self.side.is_some() {
+            self.acknowledge_repeated(from, time, ack, options, is_bare);
+        }
+        if is_bare && ack == self.tcp.acks[from] {
+            self.acknowledge_again(from, header);
+        }
+        (self.tcp.acks[from], self.tcp.windows[from]) = (ack, header.window);
         if !self.marks.of(other, Marks::UNACKNOWLEDGED) {
             return;
         }
@@ -100,6 +182,16 @@ impl Flow {
             if is_bare {
                 self.add_srt(from, self.tcp.talk.since_said(other, time));
             }
+        }
+    }
+
+    /// A bare ACK says what the segment before said: perhaps because something came that leaves a hole. It may also be told because the
+    /// window is another, or because somebody asked whether this end is alive: then nothing waits for more.
+    fn acknowledge_again(&mut self, from: End, header: &TcpHeader) {
+        let other = from.other();
+        let waits = self.marks.of(other, Marks::SEEN) && distance(header.ack, self.tcp.edges[other]) > 0;
+        if waits && header.window != 0 && header.window == self.tcp.windows[from] {
+            self.event(from, Event::DuplicateAck);
         }
     }
 

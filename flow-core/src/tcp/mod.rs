@@ -1,11 +1,14 @@
 //! TCP (RFC 9293) as a bystander sees it.
 
+mod again;
 mod handshake;
 mod health;
 mod sequence;
 mod stream;
+mod window;
 
-pub(crate) use handshake::Handshake;
+pub(crate) use again::Again;
+pub(crate) use handshake::{Handshake, Steps};
 pub(crate) use sequence::Holes;
 pub(crate) use stream::{Piece, Shared, Stream};
 
@@ -16,7 +19,7 @@ use sequence::{NEAR, distance};
 
 use crate::Close;
 use crate::counts::{Event, Large};
-use crate::decode::TcpHeader;
+use crate::decode::{TcpHeader, TcpOptions};
 use crate::flow::Flow;
 use crate::key::End;
 use crate::marks::Marks;
@@ -53,9 +56,10 @@ pub(crate) struct Tcp {
     initial: [u32; 2],
     /// Behind the highest sequence numbers seen. That of a FIN is the last before.
     edges: [u32; 2],
-    /// From the first packet to the SYN-ACK, and to the ACK that ends the handshake, in nanoseconds.
-    syn_ack_after: u32,
-    ack_after: u32,
+    /// What each end acknowledged last, and the window it then offered.
+    acks: [u32; 2],
+    windows: [u16; 2],
+    pub(crate) steps: Steps,
     talk: Talk,
 }
 
@@ -91,6 +95,25 @@ impl Talk {
     }
 }
 
+/// Echoes of ICMP have times and numbers too.
+impl Tcp {
+    /// An end asks for an echo with this sequence number.
+    pub(crate) fn ask(&mut self, from: End, sequence: u16, time: Timestamp) {
+        self.edges[from] = u32::from(sequence);
+        self.talk.set_said(from, time);
+    }
+
+    /// The sequence number that it asked with last.
+    pub(crate) fn asked(&self, from: End) -> u16 {
+        self.edges[from] as u16
+    }
+
+    /// How long ago that end said something.
+    pub(crate) fn since_said(&self, end: End, now: Timestamp) -> Duration {
+        self.talk.since_said(end, now)
+    }
+}
+
 /// What the segments of a connection tell.
 impl Flow {
     /// Whether this SYN opens another connection than this one.
@@ -116,7 +139,14 @@ impl Flow {
 
     /// Takes in the flags and sequence numbers of a segment.
     #[inline]
-    pub(crate) fn segment(&mut self, from: End, time: Timestamp, header: &TcpHeader, payload: u32) {
+    pub(crate) fn segment(
+        &mut self,
+        from: End,
+        time: Timestamp,
+        header: &TcpHeader,
+        options: TcpOptions<'_>,
+        payload: u32,
+    ) {
         let flags = header.flags;
         if flags.is_special() {
             self.count_flags(from, header);
@@ -132,9 +162,9 @@ impl Flow {
             self.shake_hands(from, time, header);
         }
         if !self.marks.of(from, Marks::SEEN) || flags.syn() {
-            self.begin(from, header);
+            self.begin(from, header, options);
         }
-        self.measure(from, time, header, payload);
+        self.measure(from, time, header, options, payload);
         if !flags.syn() && (payload > 0 || !self.marks.has(Marks::ACK)) {
             self.marks.set(Marks::BEYOND_HANDSHAKE, true);
         }
@@ -158,7 +188,7 @@ impl Flow {
     }
 
     /// Notes where the sequence numbers of this end begin.
-    fn begin(&mut self, from: End, header: &TcpHeader) {
+    fn begin(&mut self, from: End, header: &TcpHeader, options: TcpOptions<'_>) {
         if !self.marks.of(from, Marks::SEEN) {
             self.tcp.edges[from] = header.seq;
             self.tcp.initial[from] = header.seq.wrapping_sub(1);
@@ -166,6 +196,7 @@ impl Flow {
         if header.flags.syn() && !self.marks.of(from, Marks::BEGUN) {
             self.tcp.initial[from] = header.seq;
             self.marks.set_of(from, Marks::BEGUN, true);
+            self.tcp.steps.set_scale(from, options.window_scale());
         }
         self.marks.set_of(from, Marks::SEEN, true);
     }
@@ -189,6 +220,7 @@ impl Flow {
         }
         self.marks.clear_both(Marks::UNACKNOWLEDGED);
         self.marks.clear_both(Marks::SPOKE_LAST);
+        self.marks.clear_both(Marks::WINDOW_CLOSED);
         self.tcp.talk.words = sent;
     }
 
@@ -230,7 +262,7 @@ impl Flow {
     /// How it ended, `client` being who opened it.
     pub(crate) fn close_of_tcp(&self, client: End, counters: &Large, ended: Ended) -> Close {
         let server = client.other();
-        let is_opening = counters[client].syn > 0 && counters[server].syn_ack == 0;
+        let is_opening = counters[client].of(Event::Syn) > 0 && counters[server].of(Event::SynAck) == 0;
         let is_beyond = self.marks.has(Marks::BEYOND_HANDSHAKE);
         let [client_fin, server_fin] = [client, server].map(|end| self.marks.of(end, Marks::FIN));
         match (self.marks.who(Marks::RESET), client_fin, server_fin) {
@@ -241,7 +273,9 @@ impl Flow {
             (None, true, false) => Close::ServerHalfClose,
             (None, false, true) => Close::ClientHalfClose,
             (None, false, false) if is_opening && counters[server].packets == 0 && !is_beyond => Close::SynUnanswered,
-            (None, false, false) if !self.is_established() && counters[server].syn_ack > 0 => Close::SynAckUnanswered,
+            (None, false, false) if !self.is_established() && counters[server].of(Event::SynAck) > 0 => {
+                Close::SynAckUnanswered
+            }
             (None, false, false) => ended.close(),
         }
     }

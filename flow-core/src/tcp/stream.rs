@@ -17,15 +17,18 @@ use tree::Tree;
 /// In-order delivery of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    /// Sequence number of the next byte to hand on; `None` before the first.
-    next: Option<u32>,
-    /// Its position in the stream.
-    offset: u64,
-    /// Everything up to the FIN was handed on.
-    is_ended: bool,
     /// What came early, if anything is there.
     waiting: Option<Box<Waiting>>,
+    /// Position in the stream of the next byte to hand on.
+    offset: u64,
+    /// Its sequence number, once the stream has begun.
+    number: u32,
+    has_begun: bool,
+    /// Everything up to the FIN was handed on.
+    is_ended: bool,
 }
+
+const _: () = assert!(size_of::<Stream>() <= 24, "there are two to a conversation");
 
 /// Bytes that wait for earlier ones.
 #[derive(Debug, Default)]
@@ -78,27 +81,41 @@ pub(crate) struct Shared<'a> {
 impl Stream {
     /// The first byte has this sequence number, unless an earlier one was seen.
     pub(crate) fn begin(&mut self, seq: u32) {
-        self.next.get_or_insert(seq);
+        if !self.has_begun {
+            (self.has_begun, self.number) = (true, seq);
+        }
+    }
+
+    /// Sequence number of the next byte to hand on; `None` before the first.
+    fn next(&self) -> Option<u32> {
+        self.has_begun.then_some(self.number)
+    }
+
+    /// Passes over bytes that need no putting in order, of datagrams. Returns the position of the first.
+    pub(crate) fn pass(&mut self, bytes: u32) -> u64 {
+        let position = self.offset;
+        self.offset += u64::from(bytes);
+        position
     }
 
     /// Sequence number of the stream's first byte.
     pub(crate) fn base(&self) -> Option<u32> {
-        self.next.map(|next| next.wrapping_sub(self.offset as u32 + u32::from(self.is_ended)))
+        self.next().map(|next| next.wrapping_sub(self.offset as u32).wrapping_sub(u32::from(self.is_ended)))
     }
 
     /// Whether everything before `seq` was handed on.
     pub(crate) fn reached(&self, seq: u32) -> bool {
-        self.next.is_some_and(|next| distance(next, seq) <= 0)
+        self.next().is_some_and(|next| distance(next, seq) <= 0)
     }
 
     /// Whether bytes before `ack` are missing, and none behind them came.
     pub(crate) fn misses(&self, ack: u32) -> bool {
-        self.waiting.is_none() && self.next.is_some_and(|next| (1..=NEAR).contains(&distance(next, ack)))
+        self.waiting.is_none() && self.next().is_some_and(|next| (1..=NEAR).contains(&distance(next, ack)))
     }
 
     /// Whether a segment with this sequence number may well be one of this stream, and what it acknowledges be true.
     pub(crate) fn is_near(&self, seq: u32) -> bool {
-        self.next.is_none_or(|next| (-NEAR..=NEAR).contains(&distance(next, seq)))
+        self.next().is_none_or(|next| (-NEAR..=NEAR).contains(&distance(next, seq)))
     }
 
     /// Whether bytes wait for earlier ones. A FIN alone can wait for as long as it likes.
@@ -117,8 +134,8 @@ impl Stream {
         shared: &mut Shared<'_>,
         hand_on: &mut impl FnMut(Piece<'_>),
     ) {
-        let next = *self.next.get_or_insert(seq);
-        let ahead = distance(next, seq);
+        self.begin(seq);
+        let ahead = distance(self.number, seq);
         if ahead >= 0 && self.is_ended || !(-WINDOW..=WINDOW).contains(&ahead) {
             shared.stats.segments_out_of_window += 1;
         } else if ahead > 0 {
@@ -139,7 +156,7 @@ impl Stream {
         shared: &mut Shared<'_>,
         hand_on: &mut impl FnMut(Piece<'_>),
     ) {
-        while let Some(next) = self.next {
+        while let Some(next) = self.next() {
             let ahead = distance(next, ack);
             if ahead <= 0 || ahead > NEAR {
                 return;
@@ -177,7 +194,7 @@ impl Stream {
         stats: &mut Stats,
         hand_on: &mut impl FnMut(Piece<'_>),
     ) {
-        let Some(next) = self.next else { return };
+        let Some(next) = self.next() else { return };
         if self.is_ended {
             stats.bytes_repeated += u64::from(len);
             return;
@@ -187,7 +204,7 @@ impl Stream {
         stats.bytes_repeated += u64::from(seen);
         if fin && behind <= len {
             self.is_ended = true;
-            self.next = Some(seq.wrapping_add(len).wrapping_add(1));
+            self.number = seq.wrapping_add(len).wrapping_add(1);
         }
         let (bytes, len) = (bytes.get(seen as usize..).unwrap_or_default(), len - seen);
         if len == 0 {
@@ -195,7 +212,7 @@ impl Stream {
         }
         let missing = len.saturating_sub(bytes.len() as u32);
         hand_on(Piece { time, offset: self.offset, bytes, missing });
-        self.next = Some(next.wrapping_add(len + u32::from(self.is_ended)));
+        self.number = next.wrapping_add(len + u32::from(self.is_ended));
         self.offset += u64::from(len);
         stats.bytes_delivered += bytes.len() as u64;
         stats.bytes_missing += u64::from(missing);
@@ -218,14 +235,14 @@ impl Stream {
 
     /// Goes on at the first segment that waits.
     fn give_up_hole(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
-        if let (Some(next), Some(first)) = (self.next, self.first()) {
+        if let (Some(next), Some(first)) = (self.next(), self.first()) {
             self.skip(distance(next, first).max(0) as u32, shared.stats);
         }
         self.drain(shared, hand_on);
     }
 
     fn skip(&mut self, bytes: u32, stats: &mut Stats) {
-        self.next = self.next.map(|next| next.wrapping_add(bytes));
+        self.number = self.number.wrapping_add(bytes);
         self.offset += u64::from(bytes);
         stats.bytes_missing += u64::from(bytes);
     }
@@ -234,7 +251,7 @@ impl Stream {
     fn drain(&mut self, shared: &mut Shared<'_>, hand_on: &mut impl FnMut(Piece<'_>)) {
         let Some(mut waiting) = self.waiting.take() else { return };
         let mut done = 0;
-        while let (Some(next), Some(run)) = (self.next, waiting.runs.get_mut(done)) {
+        while let (Some(next), Some(run)) = (self.next(), waiting.runs.get_mut(done)) {
             if distance(next, run.seq) > 0 {
                 break;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_core::{Counters, FlowEngine, FlowRecord, Input, LinkType, Metric, Options, Output, Packet};
+use flow_core::{Counters, FlowEngine, FlowRecord, Input, LinkType, Metric, Options, Output, Packet, Sides};
 use protocol_parsers::{CallKind, Status, Timestamp};
 
 use crate::script::Frame;
@@ -199,9 +199,16 @@ impl Lab {
         // A conversation may turn when its protocol is found: the sum of both sides is what always holds.
         let both = |counters: &Counters| {
             let Counters { packets, bytes, payload_bytes, syn, syn_ack, fin, rst, .. } = *counters;
-            let Counters { retransmissions, out_of_order, zero_windows, .. } = *counters;
-            let sides = [packets, bytes, payload_bytes, syn, syn_ack, rst, retransmissions, out_of_order, zero_windows];
-            (sides.map(|sides| sides.client + sides.server), fin)
+            let Counters { retransmissions, syn_retransmissions, syn_ack_retransmissions, .. } = *counters;
+            let Counters { data_retransmissions, spurious_retransmissions, out_of_order, .. } = *counters;
+            let Counters { duplicate_acks, zero_windows, zero_window_ns, window_limited_ns, art, idle, .. } = *counters;
+            let packets = [packets, bytes, payload_bytes, syn, syn_ack, rst];
+            let again = [retransmissions, syn_retransmissions, syn_ack_retransmissions, data_retransmissions];
+            let health = [spurious_retransmissions, out_of_order, duplicate_acks, zero_windows];
+            let windows = [zero_window_ns, window_limited_ns];
+            let sum = |sides: Sides<u64>| sides.client + sides.server;
+            let turns = (art.count + idle.count, art.sum_ns + idle.sum_ns);
+            (packets.map(sum), again.map(sum), health.map(sum), windows.map(sum), fin, turns)
         };
         assert_eq!(both(&counted), both(followed), "{window:?}");
     }

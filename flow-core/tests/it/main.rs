@@ -1,5 +1,5 @@
 //! The engine as its users see it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod calls;
 mod decode;
@@ -16,4 +16,5 @@ mod script;
 mod states;
 mod streams;
 mod time;
+mod tshark;
 mod tunnels;

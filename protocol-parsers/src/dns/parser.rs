@@ -23,7 +23,7 @@ const AXFR: u16 = 252;
 /// Answers taken down.
 const MOST_ANSWERS: u16 = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct DnsParser {
     /// A zone transfer that the server is in the middle of, and the client.
     transfers: [Option<u64>; 2],
@@ -69,6 +69,10 @@ impl Parser for DnsParser {
             Fit::Perhaps => Resync::Perhaps(0),
             Fit::Query | Fit::Response => Resync::At(0),
         }
+    }
+
+    fn is_as_new(&self) -> bool {
+        *self == Self::default()
     }
 
     fn memory(&self) -> usize {

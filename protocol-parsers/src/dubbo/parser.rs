@@ -58,6 +58,10 @@ impl Parser for DubboParser {
         Resync::Nowhere
     }
 
+    fn is_as_new(&self) -> bool {
+        true
+    }
+
     fn memory(&self) -> usize {
         size_of::<Self>()
     }

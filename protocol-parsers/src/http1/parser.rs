@@ -39,7 +39,7 @@ enum Phase {
     Tunnel(Next),
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lane {
     phase: Phase,
     /// Bytes of an incomplete head that hold no end of a head.
@@ -54,7 +54,7 @@ impl Lane {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Http1Parser {
     client: Lane,
     server: Lane,
@@ -138,6 +138,10 @@ impl Parser for Http1Parser {
     /// that asks a server which greets in another protocol got the wrong port.
     fn stands_against(&self, answer: &[u8]) -> bool {
         !answer.starts_with(b"SSH-") && !answer.starts_with(b"220")
+    }
+
+    fn is_as_new(&self) -> bool {
+        *self == Self::default()
     }
 
     fn memory(&self) -> usize {

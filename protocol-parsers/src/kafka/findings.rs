@@ -1,5 +1,6 @@
 //! What was found in a message, and how it is written down.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,6 +10,7 @@ use super::names::Names;
 use super::shape::{Number, Text};
 use super::walk::Sink;
 use crate::decimal::push_number;
+use crate::dissector::{POOL, Pool};
 use crate::fields::Text::Valid;
 use crate::fields::push_escaped;
 use crate::trace_context::{self, Header};
@@ -31,6 +33,30 @@ pub(super) struct Findings {
     /// The name in the structure being read.
     name: String,
     pub(super) told: Told,
+}
+
+/// What all connections of a dissector share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// What connections told each other.
+    names: Names,
+    /// Room for what is found, for the next messages.
+    spare: Pool<Findings>,
+}
+
+impl Shared {
+    /// Room for what will be found in a message.
+    pub(super) fn findings(&mut self) -> Box<Findings> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes back what is not needed any more.
+    pub(super) fn take_back(&mut self, mut findings: Box<Findings>) {
+        if self.spare.len() < POOL {
+            findings.clear();
+            self.spare.push(findings);
+        }
+    }
 }
 
 /// What fits into numbers.
@@ -61,7 +87,7 @@ pub(super) struct Told {
 }
 
 impl Findings {
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.topics.clear();
         if self.topics.capacity() > KEPT {
             self.topics.shrink_to(KEPT);
@@ -72,7 +98,7 @@ impl Findings {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.topics.capacity() + self.ends.capacity() * 4 + self.name.capacity()
+        size_of::<Self>() + self.topics.capacity() + self.ends.capacity() * 4 + self.name.capacity()
     }
 
     /// Writes down what a request said.
@@ -192,7 +218,7 @@ impl Findings {
 /// Collects what a message says.
 pub(super) struct Collector<'a, 'b> {
     pub(super) findings: &'a mut Findings,
-    pub(super) names: &'a mut Names,
+    pub(super) names: &'a mut Option<Box<Names>>,
     pub(super) message: &'a mut MessageWriter<'b>,
     /// The topics of this message are those of the call.
     pub(super) lists_topics: bool,
@@ -268,12 +294,12 @@ impl Sink for Collector<'_, '_> {
         }
         let limits = &self.message.options.limits;
         if !self.findings.name.is_empty() {
-            let dropped = self.names.learn(id, &self.findings.name, limits.topic_names)
-                + self.message.topic_names.learn(id, &self.findings.name, limits.shared_topic_names);
+            let dropped = self.names.get_or_insert_default().learn(id, &self.findings.name, limits.topic_names)
+                + self.message.kafka.names.learn(id, &self.findings.name, limits.shared_topic_names);
             self.message.stats.topic_names_dropped += dropped;
         } else if self.lists_topics {
             // What this connection said goes before what others said.
-            match self.names.get(id).or_else(|| self.message.topic_names.get(id)) {
+            match self.names.as_ref().and_then(|names| names.get(id)).or_else(|| self.message.kafka.names.get(id)) {
                 Some(name) => self.findings.add(name, limits.topics),
                 None => {
                     self.findings.told.unnamed = true;

@@ -43,7 +43,7 @@ use crate::{Options, Parser, Probe, Protocol, ProtocolSpec, Side, Verdict};
 use detect::Start;
 
 pub use api::Api;
-pub(crate) use names::Names;
+pub(crate) use findings::Shared;
 
 /// Recognises and reads Kafka.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,7 @@ impl Names {
 
     pub(super) fn memory(&self) -> usize {
         // What a map takes beside keys and values is a guess.
-        self.bytes + (self.young.len() + self.old.len()) * 64
+        size_of::<Self>() + self.bytes + (self.young.len() + self.old.len()) * 64
     }
 }
 

@@ -28,7 +28,7 @@ const SASL_HANDSHAKE: u16 = 17;
 #[derive(Debug, Default)]
 pub(super) struct KafkaParser {
     lanes: [Lane; 2],
-    names: Names,
+    names: Option<Box<Names>>,
     /// Client id of the last request.
     client: Option<Box<[u8]>>,
     /// Correlation id of the last request.
@@ -39,7 +39,8 @@ pub(super) struct KafkaParser {
 
 #[derive(Debug, Default)]
 struct Lane {
-    findings: Findings,
+    /// While a message is read.
+    findings: Option<Box<Findings>>,
     /// A long message whose beginning was reported.
     long: Option<Box<Long>>,
 }
@@ -67,11 +68,18 @@ struct Begun {
 
 impl Parser for KafkaParser {
     fn parse(&mut self, from: Side, input: Input<'_>, message: &mut MessageWriter<'_>) -> Result<Step, ParseError> {
-        match self.lanes.get_mut(from.index()).and_then(|lane| lane.long.take()) {
+        let step = match self.lanes.get_mut(from.index()).and_then(|lane| lane.long.take()) {
             Some(long) => Ok(self.go_on(from, long, input, message)),
             None if from == Side::Client => self.request(input, message),
             None => self.response(input, message),
+        };
+        let lane = self.lane(from);
+        if lane.long.is_none()
+            && let Some(findings) = lane.findings.take()
+        {
+            message.kafka.take_back(findings);
         }
+        step
     }
 
     fn gap(&mut self, from: Side) {
@@ -91,9 +99,15 @@ impl Parser for KafkaParser {
         let lanes: usize = self
             .lanes
             .iter()
-            .map(|lane| lane.findings.memory() + lane.long.as_ref().map_or(0, |_| size_of::<Long>()))
+            .map(|lane| {
+                lane.findings.as_ref().map_or(0, |findings| findings.memory())
+                    + lane.long.as_ref().map_or(0, |_| size_of::<Long>())
+            })
             .sum();
-        size_of::<Self>() + lanes + self.names.memory() + self.client.as_ref().map_or(0, |client| client.len())
+        size_of::<Self>()
+            + lanes
+            + self.names.as_ref().map_or(0, |names| names.memory())
+            + self.client.as_ref().map_or(0, |client| client.len())
     }
 }
 
@@ -133,7 +147,7 @@ impl KafkaParser {
         message.attribute_number("messaging.kafka.api_version", i64::from(header.version));
         let shape = if cut { &[] } else { api.request(header.version) };
         let begun = Begun { api, version: header.version, shape, key, header: header.length, whole: header.whole };
-        self.lane(Side::Client).findings.clear();
+        self.lane(Side::Client).findings = Some(message.kafka.findings());
         if cut {
             message.incomplete();
         }
@@ -185,9 +199,9 @@ impl KafkaParser {
             (shape, length) = (&[], ResponseHeader::LENGTH);
         }
         let begun = Begun { api, version, shape, key, header: length, whole: header.whole };
-        let findings = &mut self.lane(Side::Server).findings;
-        findings.clear();
+        let mut findings = message.kafka.findings();
         findings.told.asked = message.field_of_request(key, Field::Resource).is_some();
+        self.lane(Side::Server).findings = Some(findings);
         Ok(self.body(Side::Server, begun, input, message))
     }
 
@@ -210,14 +224,14 @@ impl KafkaParser {
         let (used, stop) = self.walk(of, &mut walk, api, bytes, message);
         let unfinished = matches!(stop, Stop::More | Stop::Pass(_));
         // What has no answer has to be known at once.
-        let undecided = from == Side::Client && api.is_produce() && self.lane(from).findings.told.acks.is_none();
+        let undecided = from == Side::Client && api.is_produce() && self.acks(from).is_none();
         // A short one in all cases, so that what is known when does not depend on how its bytes came.
         let waits = if whole <= SHORT { !shape.is_empty() } else { unfinished && (undecided || bytes.is_empty()) };
         if waits && input.more() && there < whole {
             let at_least = if whole <= SHORT { whole as usize } else { input.bytes.len() + 1 };
             return Step::NeedMore { at_least };
         }
-        let one_way = from == Side::Client && self.lane(from).findings.told.acks == Some(0);
+        let one_way = from == Side::Client && self.acks(from) == Some(0);
         let of = if one_way { Part::Request(Key::Order) } else { of };
         if one_way {
             message.one_way();
@@ -267,6 +281,11 @@ impl KafkaParser {
         }
     }
 
+    /// How many acknowledgements the message being read asks for.
+    fn acks(&mut self, from: Side) -> Option<i16> {
+        self.lane(from).findings.as_ref().and_then(|findings| findings.told.acks)
+    }
+
     fn walk(
         &mut self,
         of: Part,
@@ -280,6 +299,7 @@ impl KafkaParser {
             Part::Request(_) => (&mut client.findings, true),
             Part::Response(_) => (&mut server.findings, api.is_fetch()),
         };
+        let findings = findings.get_or_insert_with(|| message.kafka.findings());
         walk.advance(bytes, &mut Collector { findings, names: &mut self.names, message, lists_topics, of })
     }
 
@@ -290,7 +310,7 @@ impl KafkaParser {
             Stop::Wrong => message.attribute_flag("messaging.kafka.unread", true),
             Stop::More | Stop::Pass(_) => message.incomplete(),
         }
-        let findings = &self.lane(from).findings;
+        let Some(findings) = &self.lane(from).findings else { return };
         match from {
             Side::Client => findings.write_request(api, message),
             Side::Server => {

@@ -25,7 +25,8 @@ pub(super) struct MySqlParser {
     schema: Option<Box<str>>,
     /// The schema once the running command succeeds.
     next_schema: Option<Box<str>>,
-    statements: Statements,
+    /// Once one was prepared.
+    statements: Option<Box<Statements>>,
     /// Whether queries carry attributes, where the login was seen.
     attributes: Option<bool>,
     compress: bool,
@@ -78,7 +79,8 @@ impl Parser for MySqlParser {
     }
 
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.statements.memory()
+        let schemas = [&self.schema, &self.next_schema].into_iter().flatten().map(|schema| schema.len());
+        size_of::<Self>() + self.statements.as_ref().map_or(0, |known| known.memory()) + schemas.sum::<usize>()
     }
 }
 
@@ -212,7 +214,7 @@ impl MySqlParser {
     /// A command about a prepared statement.
     fn statement(&mut self, command: u8, rest: &[u8], message: &mut MessageWriter<'_>) {
         let Some(id) = rest.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return };
-        match self.statements.get(id) {
+        match self.statements.as_ref().and_then(|known| known.get(id)) {
             Some(text) => {
                 message.text(Field::Resource, Text::Valid(&text.sql));
                 if text.cut {
@@ -229,7 +231,7 @@ impl MySqlParser {
             }
         }
         if command == 25 {
-            self.statements.close(id);
+            self.statements.iter_mut().for_each(|known| known.close(id));
         }
     }
 
@@ -336,7 +338,7 @@ impl MySqlParser {
         let id = packet.payload.get(1..5).and_then(|id| id.first_chunk::<4>()).map(|id| u32::from_le_bytes(*id));
         let text = message.field_of_request(Key::Order, Field::Resource);
         if let (Some(id), Some(text)) = (id, text) {
-            let dropped = self.statements.keep(id, text, &message.options().limits);
+            let dropped = self.statements.get_or_insert_default().keep(id, text, &message.options().limits);
             message.count_forgotten(dropped);
         }
     }

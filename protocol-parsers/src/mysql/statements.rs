@@ -50,6 +50,6 @@ impl Statements {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.bytes + self.texts.len() * ENTRY
+        size_of::<Self>() + self.bytes + self.texts.len() * ENTRY
     }
 }

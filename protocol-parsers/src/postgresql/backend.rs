@@ -162,7 +162,7 @@ impl PostgreSqlParser {
                     return skip;
                 }
                 if asked.kind == Kind::Parse {
-                    self.statements.forget(asked.statement);
+                    self.statements.iter_mut().for_each(|known| known.forget(asked.statement));
                 }
                 Step::Unanswered { key: Key::Order }
             }
@@ -193,7 +193,7 @@ impl PostgreSqlParser {
             Some(asked) if self.is_on(asked) => {
                 self.reach(asked, message);
                 if asked.kind == Kind::Parse {
-                    self.statements.forget(asked.statement);
+                    self.statements.iter_mut().for_each(|known| known.forget(asked.statement));
                 }
                 self.turns.failed = matches!(asked.kind, Kind::Parse | Kind::Execute);
             }

@@ -19,7 +19,8 @@ const NAMES: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct PostgreSqlParser {
-    pub(super) statements: Statements,
+    /// Once one was prepared or bound.
+    pub(super) statements: Option<Box<Statements>>,
     pub(super) turns: Turns,
     pub(super) encryption: Encryption,
     pub(super) backend: Backend,
@@ -137,7 +138,7 @@ impl Parser for PostgreSqlParser {
         match from {
             Side::Client => {
                 self.turns.count = Count::Unknown;
-                self.statements.lose();
+                self.statements.iter_mut().for_each(|known| known.lose());
                 self.trace = None;
             }
             Side::Server => {
@@ -170,7 +171,9 @@ impl Parser for PostgreSqlParser {
     }
 
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.statements.memory() + self.trace.as_ref().map_or(0, |_| size_of::<Trace>() + 96)
+        let statements = self.statements.as_ref().map_or(0, |known| known.memory());
+        let database = self.database.as_ref().map_or(0, |database| database.len());
+        size_of::<Self>() + statements + database + self.trace.as_ref().map_or(0, |_| size_of::<Trace>() + 96)
     }
 }
 
@@ -201,9 +204,13 @@ impl PostgreSqlParser {
             b'B' => {
                 let mut body = Cursor(request.body);
                 if let (Some(portal), Some(statement)) = (body.zero_string(), body.zero_string()) {
-                    message.count_forgotten(self.statements.bind(portal, statement, &message.options().limits));
+                    message.count_forgotten(self.statements.get_or_insert_default().bind(
+                        portal,
+                        statement,
+                        &message.options().limits,
+                    ));
                 } else {
-                    self.statements.close_portal(&[]);
+                    self.statements.iter_mut().for_each(|known| known.close_portal(&[]));
                 }
                 skip
             }
@@ -211,8 +218,10 @@ impl PostgreSqlParser {
             b'C' => {
                 let mut body = Cursor(request.body);
                 match (body.byte(), body.zero_string()) {
-                    (Some(b'S'), Some(name)) => self.statements.close_statement(name),
-                    (Some(b'P'), Some(name)) => self.statements.close_portal(name),
+                    (Some(b'S'), Some(name)) => {
+                        self.statements.iter_mut().for_each(|known| known.close_statement(name));
+                    }
+                    (Some(b'P'), Some(name)) => self.statements.iter_mut().for_each(|known| known.close_portal(name)),
                     _ => {}
                 }
                 skip
@@ -355,7 +364,7 @@ impl PostgreSqlParser {
         sql::write(message, text, Dialect::PostgreSql, !ended);
         let limits = &message.options.limits;
         let shown = message.written(Field::Resource).unwrap_or_default();
-        let (number, dropped) = self.statements.prepare(statement, shown, !ended, limits);
+        let (number, dropped) = self.statements.get_or_insert_default().prepare(statement, shown, !ended, limits);
         message.count_forgotten(dropped);
         self.keep_trace(number, message);
         self.request(Kind::Parse, number, request, input.then, message);
@@ -381,7 +390,7 @@ impl PostgreSqlParser {
             return Err(ParseError::at(ParseErrorKind::Length, HEADER));
         };
         self.request(Kind::Execute, 0, request, input.then, message);
-        match self.statements.bound(portal) {
+        match self.statements.as_ref().and_then(|known| known.bound(portal)) {
             Some(Bound::Known(text)) => {
                 message.text(Field::Resource, Text::Valid(&text.sql));
                 if text.cut {

@@ -147,7 +147,7 @@ impl Statements {
 
     pub(super) fn memory(&self) -> usize {
         let names = self.prepared.keys().chain(self.portals.keys()).map(|name| name.len() + ENTRY);
-        self.bytes + names.sum::<usize>() + self.portals.values().map(Bound::bytes).sum::<usize>()
+        size_of::<Self>() + self.bytes + names.sum::<usize>() + self.portals.values().map(Bound::bytes).sum::<usize>()
     }
 }
 

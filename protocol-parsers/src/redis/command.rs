@@ -4,6 +4,16 @@ use alloc::string::String;
 
 use crate::fields::push_escaped;
 
+/// What CLIENT REPLY said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// Not to the next command.
+    Skip,
+}
+
 /// Commands for an inline recognition, in alphabetical order. Those marked do not occur in other protocols made of lines.
 const KNOWN: &[(&str, bool)] = &[
     ("ACL", true),

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::command;
+use super::command::{self, Replies};
 use super::outcome::{failed, ok};
 use super::wire::{self, Line, Name, Progress, Scan};
 use crate::{
@@ -23,7 +23,7 @@ const LONG: u64 = 4096;
 /// After a loss, a line that is not complete is waited for up to this length.
 const LONGEST_LINE: usize = 512;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RedisParser {
     lanes: [Lane; 2],
     /// Confirmations of the subscription being answered that are still to come.
@@ -41,23 +41,13 @@ pub(super) struct RedisParser {
     opaque: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Lane {
     /// Elements still to come of a value whose beginning was reported, and the message they belong to.
     left: u64,
     of: Option<Part>,
     /// How far an incomplete value was looked through.
     scan: Option<Scan>,
-}
-
-/// What CLIENT REPLY said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Replies {
-    #[default]
-    On,
-    Off,
-    /// Not to the next command.
-    Skip,
 }
 
 impl Parser for RedisParser {
@@ -115,6 +105,10 @@ impl Parser for RedisParser {
         // A command or an array behind the end of something else.
         let mut arrays = memmem::find_iter(input, b"\r\n*").map(|at| at + 2);
         arrays.find(|at| matches!(begins(*at), Resync::At(_))).map_or(Resync::Nowhere, Resync::At)
+    }
+
+    fn is_as_new(&self) -> bool {
+        *self == Self::default()
     }
 
     fn memory(&self) -> usize {

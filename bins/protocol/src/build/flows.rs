@@ -47,6 +47,8 @@ impl FlowsBuilder {
         row.name("capture", place.capture);
         row.process(place.process);
         row.attributes("attributes", std::iter::empty::<(&str, &str)>());
+        row.health(counters);
+        row.name("client_confidence", record.confidence.name());
         row.end_row();
     }
 }

@@ -64,6 +64,7 @@ impl MetricsBuilder {
         row.durations(["rtt_count", "rtt_sum_ns", "rtt_max_ns"], &values.rtt);
         row.durations(["srt_count", "srt_sum_ns", "srt_max_ns"], &counters.srt);
         row.durations(["art_count", "art_sum_ns", "art_max_ns"], &counters.art);
+        row.health(counters);
         row.end_row();
     }
 }

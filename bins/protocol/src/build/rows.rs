@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_array::builder::ArrayBuilder;
 use arrow_schema::ArrowError;
-use flow_core::{Durations, Sides};
+use flow_core::{Counters, Durations, Sides};
 
 use super::Process;
 use super::column::ColumnBuilder;
@@ -178,6 +178,24 @@ impl Rows {
         let [client, server] = names;
         self.u64(client, sides.client);
         self.u64(server, sides.server);
+    }
+
+    /// What was added to the counters of transport health in version 2.
+    pub(super) fn health(&mut self, counters: &Counters) {
+        self.sides(["syn_retransmissions_client", "syn_retransmissions_server"], counters.syn_retransmissions);
+        self.sides(
+            ["syn_ack_retransmissions_client", "syn_ack_retransmissions_server"],
+            counters.syn_ack_retransmissions,
+        );
+        self.sides(["data_retransmissions_client", "data_retransmissions_server"], counters.data_retransmissions);
+        self.sides(
+            ["spurious_retransmissions_client", "spurious_retransmissions_server"],
+            counters.spurious_retransmissions,
+        );
+        self.sides(["duplicate_acks_client", "duplicate_acks_server"], counters.duplicate_acks);
+        self.sides(["zero_window_ns_client", "zero_window_ns_server"], counters.zero_window_ns);
+        self.sides(["window_limited_ns_client", "window_limited_ns_server"], counters.window_limited_ns);
+        self.durations(["idle_count", "idle_sum_ns", "idle_max_ns"], &counters.idle);
     }
 
     pub(super) fn durations(&mut self, names: [&'static str; 3], durations: &Durations) {
