@@ -5,21 +5,30 @@ mod capture;
 #[allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "tests' files, read by their code")]
 #[path = "../../protocol-parsers/tests/it/conversation.rs"]
 mod conversation;
+mod network;
 mod packets;
 mod parsers;
+mod run;
 
 pub use capture::capture_file;
 pub use packets::packets;
 pub use parsers::{
-    PARSERS, cuts, dns, dubbo, grpc, http1, http2, kafka, mysql, one_side, parser_seeds, pieces, postgresql, redis,
+    PARSERS, cuts, dns, dubbo, grpc, http1, http2, kafka, made_seeds, mysql, one_side, pieces, postgresql, redis,
+    triple, work,
 };
 
 /// A target: its name, and the function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target but those of the single parsers, which are [`PARSERS`].
-pub const TARGETS: &[Target] =
-    &[("one_side", one_side), ("pieces", pieces), ("cuts", cuts), ("capture_file", capture_file), ("packets", packets)];
+pub const TARGETS: &[Target] = &[
+    ("one_side", one_side),
+    ("pieces", pieces),
+    ("cuts", cuts),
+    ("capture_file", capture_file),
+    ("packets", packets),
+    ("work", work),
+];
 
 /// Makes inputs out of seeds, always the same ones: copies with bits flipped, bytes changed, pieces repeated, removed and joined.
 #[derive(Debug)]

@@ -6,27 +6,68 @@ use flow_core::{FlowEngine, Input, LinkType, Options, Output, Packet};
 use protocol_parsers::Timestamp;
 
 const LINKS: [u16; 14] = [1, 101, 101, 1, 0, 9, 12, 50, 104, 108, 113, 228, 276, 147];
+/// The option that has the engine asked for what is due after every frame.
+const WAITS: u8 = 0x40;
 /// What passes before a frame, in milliseconds.
 const STEPS: [i64; 16] =
     [0, 0, 1, 10, 999, 1_000, 2_001, 15_000, 31_000, 61_000, 121_000, 301_000, 7_200_000, -1_000, -60_000, -86_400_000];
 
-/// Frames and when they came: a byte of options, then for each frame a byte for the time that passed and the number of a frame
-/// further up that comes again, a byte for the link type and the length on the wire, and
+/// Frames and when they came: a byte of options, one of how many frames are handed in at a time, then for each frame a byte for the time
+/// that passed and the number of a frame further up that comes again, a byte for the link type and the length on the wire, and
 /// - where a frame comes again: a position and a byte that is put there;
 /// - else a length and the bytes.
 ///
-/// Whatever they are, the same input gives the same records, every packet is counted once, and bounds hold.
+/// Whatever they are, the same input gives the same records, however many frames are handed in at a time; every packet is counted once, and
+/// bounds hold.
 pub fn packets(data: &[u8]) {
-    let Some((choices, frames)) = data.split_first() else { return };
+    let Some(([choices, group], frames)) = data.split_first_chunk() else { return };
     let frames = read(frames);
-    assert_eq!(run(*choices, &frames), run(*choices, &frames), "the same input, the same output");
+    let single = run(*choices, &frames, 1);
+    // Between the frames of a group nobody asks for what is due.
+    let group = if choices & WAITS == 0 { usize::from(*group) % 80 + 1 } else { 1 };
+    let together = run(*choices, &frames, group);
+    if group == 1 {
+        assert_eq!(single, together, "the same input, the same output");
+    }
+    for kind in ["Call", "Flow", "Metric", "Stats"] {
+        let of = |records: &[String]| -> Vec<String> {
+            records.iter().filter(|record| record.starts_with(kind)).cloned().collect()
+        };
+        let (single, together) = (of(&single), of(&together));
+        for number in 0..single.len().max(together.len()) {
+            assert_eq!(single.get(number), together.get(number), "{kind} {number}, {group} frames at a time");
+        }
+    }
 }
 
-struct Frame {
+/// The records of frames, written out.
+pub(crate) fn records(frames: &[Frame]) -> Vec<String> {
+    run(0, frames, 1)
+}
+
+pub(crate) struct Frame {
     time: Timestamp,
     link: LinkType,
     bytes: Vec<u8>,
     original_len: u32,
+}
+
+impl Frame {
+    /// An IP packet without anything around it.
+    pub(crate) fn raw(time: Timestamp, bytes: Vec<u8>) -> Self {
+        Self { time, link: LinkType::RAW_IP, original_len: bytes.len() as u32, bytes }
+    }
+
+    fn packet(&self, choices: u8) -> Packet<'_> {
+        Packet {
+            time: self.time,
+            link: self.link,
+            interface: u32::from(self.original_len == 0),
+            captured: &self.bytes,
+            original_len: self.original_len,
+            vlan: (choices & 0x20 != 0).then_some(self.bytes.len() as u16),
+        }
+    }
 }
 
 fn read(mut rest: &[u8]) -> Vec<Frame> {
@@ -82,8 +123,8 @@ fn options(choices: u8) -> Options {
     options
 }
 
-/// The records, written out.
-fn run(choices: u8, frames: &[Frame]) -> Vec<String> {
+/// The records of frames that are handed in `group` at a time, written out.
+fn run(choices: u8, frames: &[Frame], group: usize) -> Vec<String> {
     let mut run = Run {
         engine: FlowEngine::new(options(choices)),
         most_flows: options(choices).limits.flows,
@@ -93,17 +134,14 @@ fn run(choices: u8, frames: &[Frame]) -> Vec<String> {
         packets_in_rows: 0,
         calls: 0,
     };
-    for frame in frames {
-        run.engine.handle(Input::Packet(Packet {
-            time: frame.time,
-            link: frame.link,
-            interface: u32::from(frame.original_len == 0),
-            captured: &frame.bytes,
-            original_len: frame.original_len,
-            vlan: (choices & 0x20 != 0).then_some(frame.bytes.len() as u16),
-        }));
+    for frames in frames.chunks(group) {
+        let packets: Vec<_> = frames.iter().map(|frame| frame.packet(choices)).collect();
+        match packets.as_slice() {
+            [packet] => run.engine.handle(Input::Packet(*packet)),
+            packets => run.engine.handle(Input::Packets(packets)),
+        }
         run.take();
-        if choices & 0x40 != 0 {
+        if choices & WAITS != 0 {
             run.wait_once();
         }
     }

@@ -84,6 +84,8 @@ pub(crate) struct Lane {
     pub(crate) buffer: Option<Box<Buffer>>,
     /// Continuity was lost: the start of a message has to be found again.
     pub(crate) lost: bool,
+    /// The open calls are marked as those of which bytes of this side are lost, and since then none has begun or was answered.
+    pub(crate) marked: bool,
 }
 
 /// Bytes to pass over.
@@ -249,6 +251,11 @@ impl Active {
         self.facts.turned = !self.facts.turned;
         self.facts.next.swap(0, 1);
         self.lanes.swap(0, 1);
+    }
+
+    /// A call begins, or its answer: the next loss concerns it too.
+    pub(crate) fn unmark(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.marked = false);
     }
 
     pub(crate) fn lane(&mut self, side: Side) -> &mut Lane {

@@ -20,6 +20,9 @@ const MOST_PIECES: usize = 128;
 /// Of so many kept bytes that fitted nothing, each behind a change of sides is looked at as a beginning.
 const RETRIED: usize = 1024;
 
+/// Of the room for windows with a chunk behind them, so many bytes are kept from one look to the next.
+const JOINED: usize = 16 << 10;
+
 /// How the search stands between two chunks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search {
@@ -96,12 +99,82 @@ impl Detection {
     /// Whether it is worth a look with this chunk behind it.
     pub(crate) fn is_worth_a_look(&mut self, chunk: &StreamChunk<'_>) -> bool {
         let length = self.length() + chunk.bytes.len();
-        let turned = self.pieces.last().is_none_or(|last| last.side != chunk.side);
-        let worth = self.pieces.len() < PIECES || turned || length > self.looked_at + self.looked_at / 16;
+        self.looks_behind(self.pieces.len(), chunk.side, length)
+    }
+
+    /// Whether a piece of `side` behind the first so many, with `length` bytes then, is worth a look.
+    fn looks_behind(&mut self, pieces: usize, side: Side, length: usize) -> bool {
+        let turned = pieces.checked_sub(1).and_then(|last| self.pieces.get(last)).is_none_or(|last| last.side != side);
+        let worth = pieces < PIECES || turned || length > self.looked_at + self.looked_at / 16;
         if worth {
             self.looked_at = length;
         }
         worth
+    }
+
+    /// What is kept led nowhere: what the other side said next may be a beginning of its own, and so may each turn behind it. Looks at the
+    /// pieces from there on one by one, as when they came. Returns what was found of what is left then, and how many bytes were dropped.
+    // In place, not by handing in the pieces anew: each of many tries would keep copies of all that are left.
+    pub(crate) fn retry(
+        &mut self,
+        specs: &[Arc<dyn ProtocolSpec>],
+        opening: &Opening,
+        search: &mut Search,
+    ) -> (Option<(usize, Side)>, usize) {
+        search.failures += 1;
+        let mut dropped = self.drop_first(self.turn(self.pieces.len()));
+        // So many pieces may be a beginning.
+        let mut kept = 0;
+        while let Some(&Piece { side, .. }) = self.pieces.get(kept) {
+            if kept == 0 && !search.looks_at(side) {
+                dropped += self.drop_first(1);
+                continue;
+            }
+            let [client, server] = self.lengths(kept + 1);
+            let verdict = if self.looks_behind(kept, side, client + server) {
+                let windows = [(Side::Client, client), (Side::Server, server)]
+                    .map(|(side, length)| self.window(side).get(..length).unwrap_or_default());
+                decide(specs, &Probe::new(opening, search, self.first().unwrap_or(side), windows))
+            } else {
+                (0, Verdict::Unsure)
+            };
+            match verdict {
+                (spec, Verdict::Yes { client }) => return (Some((spec, client)), dropped),
+                (_, Verdict::Unsure) => kept += 1,
+                (_, Verdict::No) => {
+                    let nowhere = if search.retries(self) { self.turn(kept) } else { kept };
+                    dropped += self.drop_first(nowhere.max(1));
+                    search.failures = search.failures.saturating_add(1);
+                    kept = 0;
+                }
+            }
+        }
+        (None, dropped)
+    }
+
+    /// How many of the first so many pieces the first side said in a row.
+    fn turn(&self, pieces: usize) -> usize {
+        self.pieces.iter().take(pieces).take_while(|piece| Some(piece.side) == self.first()).count()
+    }
+
+    /// Bytes of both sides in the first so many pieces.
+    fn lengths(&self, pieces: usize) -> [usize; 2] {
+        let mut lengths = [0, 0];
+        for piece in self.pieces.iter().take(pieces) {
+            lengths[piece.side.index()] += piece.length;
+        }
+        lengths
+    }
+
+    /// Drops the first so many pieces. Returns how many bytes they were.
+    fn drop_first(&mut self, pieces: usize) -> usize {
+        let lengths = self.lengths(pieces);
+        for (window, length) in self.windows.iter_mut().zip(lengths) {
+            window.drain(..length.min(window.len()));
+        }
+        self.pieces.drain(..pieces.min(self.pieces.len()));
+        self.looked_at = 0;
+        lengths.iter().sum()
     }
 
     /// What was not looked at, as a chunk of nothing behind it.
@@ -142,7 +215,8 @@ impl Detection {
     }
 }
 
-/// The windows with `chunk` behind them, for the specs. Copies nothing where the chunk is all there is of its side.
+/// The windows with `chunk` behind them, for the specs. Copies nothing where the chunk is all there is of its side; else into `joined`, whose
+/// room serves every look: were each given its own, a window that grows by a byte at a time would cost its length anew with each of them.
 pub(crate) fn probe<'a>(
     opening: &Opening,
     search: &Search,
@@ -155,19 +229,27 @@ pub(crate) fn probe<'a>(
     let own = if own.is_empty() {
         chunk.bytes
     } else {
+        joined.clear();
+        joined.shrink_to(JOINED);
         joined.extend_from_slice(own);
         joined.extend_from_slice(chunk.bytes);
         joined
     };
-    let (client, server) = if chunk.side == Side::Client { (own, other) } else { (other, own) };
-    Probe {
-        client,
-        server,
-        first: kept.and_then(Detection::first).unwrap_or(chunk.side),
-        transport: opening.transport,
-        from_start: opening.from_start && search.failures == 0,
-        sides_known: opening.sides_known,
-        server_port: opening.server_port,
+    let windows = if chunk.side == Side::Client { [own, other] } else { [other, own] };
+    Probe::new(opening, search, kept.and_then(Detection::first).unwrap_or(chunk.side), windows)
+}
+
+impl<'a> Probe<'a> {
+    fn new(opening: &Opening, search: &Search, first: Side, [client, server]: [&'a [u8]; 2]) -> Self {
+        Self {
+            client,
+            server,
+            first,
+            transport: opening.transport,
+            from_start: opening.from_start && search.failures == 0,
+            sides_known: opening.sides_known,
+            server_port: opening.server_port,
+        }
     }
 }
 

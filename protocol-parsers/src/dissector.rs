@@ -34,6 +34,8 @@ pub struct Dissector {
     pub(crate) draft: Box<Record>,
     pub(crate) scratch: String,
     pub(crate) gathered: Vec<u8>,
+    /// What is kept of a connection's side with the chunk behind it, while that is looked at.
+    joined: Vec<u8>,
     pub(crate) records: Pool<Record>,
     pub(crate) buffers: Pool<Buffer>,
     /// What connections at rest do not need: by spec those with a parser that knows nothing, and behind them those without one.
@@ -65,6 +67,7 @@ impl Dissector {
             draft: Box::default(),
             scratch: String::new(),
             gathered: Vec::new(),
+            joined: Vec::new(),
             records: Vec::new(),
             buffers: Vec::new(),
             ready: VecDeque::new(),
@@ -239,11 +242,13 @@ impl Dissector {
             self.flush(connection, side);
         }
         while self.finish_first(connection) {}
+        // What never told its protocol was not read.
+        self.forget(connection);
         connection.parser = None;
         for lane in &mut connection.lanes {
             *lane = Lane::default();
         }
-        (connection.errors, connection.earlier, connection.kept) = (0, None, None);
+        (connection.errors, connection.earlier) = (0, None);
         // What the last bytes seemed to be does not outweigh the verdict that stood.
         let Facts { protocol: found, .. } = connection.facts;
         connection.facts = Facts { protocol: protocol.or(found), turned, state: State::Closed, ..connection.facts };
@@ -277,9 +282,8 @@ impl Dissector {
             self.stats.unread_bytes += chunk.bytes.len() as u64;
             return chunk.bytes.len();
         }
-        let mut joined = Vec::new();
         let verdict = if kept.as_mut().is_none_or(|kept| kept.is_worth_a_look(chunk)) {
-            let probe = detection::probe(opening, search, kept.as_deref(), chunk, &mut joined);
+            let probe = detection::probe(opening, search, kept.as_deref(), chunk, &mut self.joined);
             detection::decide(&self.specs, &probe)
         } else {
             (0, Verdict::Unsure)
@@ -300,7 +304,7 @@ impl Dissector {
                 chunk.bytes.len()
             }
             (_, Verdict::No) if kept.is_some() => {
-                self.drop_first_turn(connection);
+                self.retry(connection);
                 0
             }
             (_, Verdict::No) => {
@@ -314,6 +318,10 @@ impl Dissector {
     /// The protocol was recognised: what was kept is read.
     fn begin_with_kept(&mut self, connection: &mut Active, spec: usize, client: Side) {
         let kept = connection.kept.take();
+        self.begin_with(connection, spec, client, kept.as_deref());
+    }
+
+    fn begin_with(&mut self, connection: &mut Active, spec: usize, client: Side, kept: Option<&Detection>) {
         self.begin_reading(connection, spec, client);
         for mut earlier in kept.iter().flat_map(|kept| kept.chunks()) {
             self.feed(connection, &mut earlier);
@@ -324,25 +332,24 @@ impl Dissector {
     pub(crate) fn settle(&mut self, connection: &mut Active) {
         let (State::Detecting(search), Some(kept)) = (&connection.facts.state, &connection.kept) else { return };
         let Some(end) = kept.end() else { return };
-        let mut joined = Vec::new();
-        let probe = detection::probe(&connection.facts.opening, search, Some(kept), &end, &mut joined);
+        let probe = detection::probe(&connection.facts.opening, search, Some(kept), &end, &mut self.joined);
         if let (spec, Verdict::Yes { client }) = detection::decide(&self.specs, &probe) {
             self.begin_with_kept(connection, spec, client);
         }
     }
 
-    /// What was kept led nowhere: what the other side said next may be a beginning of its own, or the next chunk.
-    fn drop_first_turn(&mut self, connection: &mut Active) {
-        let Active { facts: Facts { state: State::Detecting(search), .. }, kept, .. } = connection else { return };
-        let Some(kept) = kept.take_if(|kept| search.retries(kept)) else { return self.forget(connection) };
-        search.failures += 1;
-        let mut pieces = kept.chunks().peekable();
-        let first = pieces.peek().map(|first| first.side);
-        while let Some(dropped) = pieces.next_if(|piece| Some(piece.side) == first) {
-            self.stats.unread_bytes += dropped.bytes.len() as u64;
-        }
-        for mut later in pieces {
-            self.feed(connection, &mut later);
+    /// What was kept led nowhere: looks at what of it may be a beginning of its own.
+    fn retry(&mut self, connection: &mut Active) {
+        let Active { facts: Facts { opening, state: State::Detecting(search), .. }, kept, .. } = connection else {
+            return;
+        };
+        let Some(mut tried) = kept.take_if(|kept| search.retries(kept)) else { return self.forget(connection) };
+        let (found, dropped) = tried.retry(&self.specs, opening, search);
+        self.stats.unread_bytes += dropped as u64;
+        if let Some((spec, client)) = found {
+            self.begin_with(connection, spec, client, Some(&tried));
+        } else if tried.length() > 0 {
+            *kept = Some(tried);
         }
     }
 

@@ -17,6 +17,7 @@ mod dissector;
 mod endpoint;
 mod fields;
 mod limits;
+mod loss;
 mod message;
 mod open;
 mod options;

@@ -87,6 +87,7 @@ impl Dissector {
 
     fn open_request(&mut self, connection: &mut Active, side: Side, key: Key, beginning: &Beginning) -> usize {
         self.make_room(connection);
+        connection.unmark();
         let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
         record.start = beginning.time;
         record.end = beginning.time;
@@ -110,6 +111,7 @@ impl Dissector {
         beginning: &Beginning,
     ) -> Option<usize> {
         let requester = side.other();
+        connection.unmark();
         let mut place = connection.open.place_for_response(requester, key);
         // Where it belongs to the first call of all, none before it waits for an end that was lost.
         if key == Key::Order && (place != Place::At(0) || connection.doubtful) {
@@ -276,7 +278,14 @@ impl Dissector {
     }
 
     /// The request of the call at this position, or its response, has ended, with so many bytes more, the last of them at `time`.
-    fn end_half(&mut self, connection: &mut Active, position: usize, part: Part, count: u64, time: Timestamp) {
+    pub(crate) fn end_half(
+        &mut self,
+        connection: &mut Active,
+        position: usize,
+        part: Part,
+        count: u64,
+        time: Timestamp,
+    ) {
         let finished = connection.open.change(position, |record| {
             if count > 0 {
                 cover(record, part, count, time);
@@ -359,53 +368,8 @@ impl Dissector {
         }
     }
 
-    /// Answers of `side` were lost: which of the open requests they belonged to cannot be told.
-    pub(crate) fn doubt(&mut self, connection: &mut Active, side: Side) {
-        let (mut doubtful, mut early) = (connection.doubtful, connection.early);
-        connection.open.for_each(|key, requester, record| {
-            if key == Key::Order && requester == side.other() && record.response == Half::Absent {
-                record.doubtful = true;
-                doubtful = true;
-            }
-            // A message that was under way may have ended unseen.
-            let half = if requester == side { record.request } else { record.response };
-            record.incomplete |= half == Half::Open;
-            record.lost |= half == Half::Open || requester != side && half == Half::Absent;
-            early |= record.lost;
-        });
-        (connection.doubtful, connection.early) = (doubtful, early);
-    }
-
-    /// An answer comes: one before it in the order that is still under way has ended unseen.
-    fn end_lost_response(&mut self, connection: &mut Active, requester: Side) {
-        if let Some(first) = connection.open.find_by_key(requester, Key::Order, |_| true)
-            && connection.open.change(first, |record| record.response == Half::Open) == Some(true)
-        {
-            self.end_half(connection, first, Part::Response(Key::Order), 0, Timestamp::ZERO);
-        }
-    }
-
-    /// An answer comes after others were lost. With one request open it is the answer to that; with several nobody can tell.
-    fn settle_doubt(&mut self, connection: &mut Active, requester: Side) {
-        if !connection.doubtful {
-            return;
-        }
-        connection.doubtful = false;
-        let mut doubtful = 0;
-        connection.open.for_each(|_, asked, record| doubtful += usize::from(record.doubtful && asked == requester));
-        if doubtful < 2 {
-            return;
-        }
-        while let Some(position) = connection.open.find(|_, asked, record| record.doubtful && asked == requester) {
-            if let Some(mut record) = connection.open.remove(position) {
-                record.incomplete = true;
-                self.emit(connection, record);
-            }
-        }
-    }
-
     /// The call is finished: nothing more will be learnt of it.
-    fn emit(&mut self, connection: &mut Active, mut record: Box<Record>) {
+    pub(crate) fn emit(&mut self, connection: &mut Active, mut record: Box<Record>) {
         let Some(protocol) = connection.facts.protocol.filter(|_| connection.is_reading()) else { return };
         if record.request == Half::Absent && record.response == Half::Absent {
             // Expected, but not seen.

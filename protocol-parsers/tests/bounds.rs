@@ -59,6 +59,18 @@ const LOADS: &[Load] = &[
                 .into_bytes(),
         )]
     }),
+    // Until the line's end nothing tells that it is HTTP.
+    load("http1 line", Protocol::HTTP1, 64, |size| {
+        let line = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(size.min(3 * KIB)));
+        vec![(C, line.into_bytes()), (S, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())]
+    }),
+    // What was kept led nowhere, each time it is looked at from a turn further on.
+    load("http1 behind what led nowhere", Protocol::HTTP1, 1460, |_| {
+        let mut talk: Talk = (0..41).flat_map(|turn| [(C, b"P".to_vec()), (S, vec![b" \0"[turn % 2]])]).collect();
+        talk.extend([(S, b"@@@@@@@@".to_vec()), (C, b"GET / HTTP/1.0\r\n\r\n".to_vec())]);
+        talk.push((S, b"HTTP/1.0 304 \r\n\r\n".to_vec()));
+        talk
+    }),
     load("http1 transactions", Protocol::HTTP1, 1460, |size| {
         turns(size / 64, |_| {
             (b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())
@@ -158,10 +170,13 @@ const LOADS: &[Load] = &[
         vec![(C, dubbo(1, &[&b"\x01yH"[..], &b"\x01a\x01b".repeat(size / 4), b"Z"].concat()))]
     }),
     load("dubbo transactions", Protocol::DUBBO, 1460, |size| {
-        turns(size / 80, |turn| {
-            let answer = [&b"\xda\xbb\x02\x14\0\0\0\0"[..], &turn.to_be_bytes(), b"\0\0\0\x04\x94\x01xN"].concat();
-            (dubbo(turn, b"\x01yHZ"), answer)
-        })
+        turns(size / 80, |turn| (dubbo(turn, b"\x01yHZ"), answer(turn)))
+    }),
+    load("dubbo damage while many wait", Protocol::DUBBO, 1, |size| {
+        let mut talk = turns(1, |turn| (dubbo(turn, b"\x01yHZ"), answer(turn)));
+        talk.push((C, (1..(size as u32 / 140).min(400)).flat_map(|turn| dubbo(turn, b"\x01yHZ")).collect()));
+        talk.push((S, [&b"\xda\xbb\x02\x14\0\0\0\0\0\0\0\x01\xff\xff\xff\xff"[..], &zeros(size / 2)].concat()));
+        talk
     }),
     load("dns messages in pieces", Protocol::DNS, 1, |size| turns(size / 52, question)),
     load("dns transactions", Protocol::DNS, 1460, |size| turns(size / 52, question)),
@@ -199,6 +214,10 @@ fn ready() -> Vec<u8> {
 fn dubbo(id: u32, arguments: &[u8]) -> Vec<u8> {
     let body = [&b"\x052.0.2\x08a.Orders\x031.0\x05place\x12Ljava/lang/String;"[..], arguments].concat();
     [&b"\xda\xbb\xc2\0\0\0\0\0"[..], &id.to_be_bytes(), &(body.len() as u32).to_be_bytes(), &body].concat()
+}
+
+fn answer(turn: u32) -> Vec<u8> {
+    [&b"\xda\xbb\x02\x14\0\0\0\0"[..], &turn.to_be_bytes(), b"\0\0\0\x04\x94\x01xN"].concat()
 }
 
 fn question(turn: u32) -> (Vec<u8>, Vec<u8>) {

@@ -225,7 +225,9 @@ impl KafkaParser {
         let unfinished = matches!(stop, Stop::More | Stop::Pass(_));
         // What has no answer has to be known at once.
         let undecided = from == Side::Client && api.is_produce() && self.acks(from).is_none();
-        if unfinished && input.more() && there < whole && (whole <= SHORT || undecided || bytes.is_empty()) {
+        // A short one in all cases, so that what is known when does not depend on how its bytes came.
+        let waits = if whole <= SHORT { !shape.is_empty() } else { unfinished && (undecided || bytes.is_empty()) };
+        if waits && input.more() && there < whole {
             let at_least = if whole <= SHORT { whole as usize } else { input.bytes.len() + 1 };
             return Step::NeedMore { at_least };
         }

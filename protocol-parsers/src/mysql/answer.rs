@@ -83,8 +83,8 @@ impl Answer {
         match (self.expect, packet.payload.first()) {
             _ if short => true,
             (_, None) => false,
-            (Expect::Columns(_) | Expect::Definitions(..) | Expect::Events, _) => true,
-            (Expect::Rows | Expect::BetweenColumnsAndRows | Expect::UntilEof, Some(byte)) => {
+            (Expect::Columns(_) | Expect::Definitions(..), _) => true,
+            (Expect::Rows | Expect::BetweenColumnsAndRows | Expect::UntilEof | Expect::Events, Some(byte)) => {
                 !matches!(*byte, EOF | ERR)
             }
             _ => false,
@@ -103,10 +103,11 @@ impl Answer {
         let first = packet.payload.first().copied();
         let terminator = first == Some(EOF) && packet.length < LONGEST;
         let eof = first == Some(EOF) && packet.length == 5;
-        if wire::is_progress(packet.payload) {
-            return false;
-        }
+        // Only the first byte of a definition needs to be there: nothing else is asked of it.
         if first == Some(ERR) && !matches!(self.expect, Expect::Columns(_) | Expect::Definitions(..)) {
+            if wire::is_progress(packet.payload) {
+                return false;
+            }
             self.expect = Expect::Nothing;
             return true;
         }

@@ -136,6 +136,18 @@ fn nothing_answers_a_produce_without_acknowledgement() {
 }
 
 #[test]
+fn a_request_that_cannot_be_read_is_the_same_however_its_bytes_come() {
+    let mut ask = produce(2, 1, &[("orders", batch(0, &[record(b"value", &[])]))]);
+    // No list has so many topics.
+    ask[26..30].copy_from_slice(b"\xff\xff\xff\x07");
+    let begun = &ask[..ask.len() - 20];
+    let talk = Talk::tcp().client(heartbeat(1)).server(heartbeat_answer(1, 0)).client(begun).server(produced(2, &[]));
+    let calls = talk.calls();
+    assert!(calls.iter().any(|call| call.contains("kafka.unread")), "{calls:?}");
+    talk.expect(&calls.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
 fn answers_in_another_order_than_the_requests() {
     let requests: Vec<_> = (1..=3).map(heartbeat).collect();
     let bytes = (requests[0].len(), heartbeat_answer(1, 0).len());

@@ -171,6 +171,17 @@ fn every_bound_is_reached_and_counted() {
 }
 
 #[test]
+fn what_never_told_its_protocol_counts_as_unread() {
+    let mut dissector = Dissector::new(Options::default());
+    let mut connection = Connection::new(Opening::TCP);
+    let bytes = b"GET /";
+    dissector.push(&mut connection, StreamChunk { side: C, time: Timestamp::ZERO, offset: 0, bytes, missing: 0 });
+    assert_eq!(dissector.stats().unread_bytes, 0, "more may tell");
+    dissector.close(&mut connection);
+    assert_eq!(dissector.stats().unread_bytes, bytes.len() as u64);
+}
+
+#[test]
 fn no_bound_is_left_out() {
     let all = format!("{:?}", Limits::default());
     let names: Vec<_> = all.split([' ', '{']).filter_map(|word| word.strip_suffix(':')).collect();

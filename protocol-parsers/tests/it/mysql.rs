@@ -80,6 +80,16 @@ fn results_without_an_eof_between_columns_and_rows() {
 }
 
 #[test]
+fn a_damaged_column_is_one_however_its_bytes_come() {
+    let rows = packets(1, &[b"\x01", &[0xff; 26], b"\x01x", EOF]);
+    Talk::tcp().client(query("SELECT a FROM t")).server(&rows).expect(&[&line(
+        "request_response ok at 1000 for 1000",
+        (20, rows.len()),
+        "request_type=\"COM_QUERY\" resource=\"SELECT a FROM t\" endpoint=\"SELECT t\" status_code=\"0\"",
+    )]);
+}
+
+#[test]
 fn several_results_and_an_error_within_rows() {
     let several = [
         packets(1, &[b"\x01", COLUMN, EOF, b"\x01x", EOF_MORE]),
