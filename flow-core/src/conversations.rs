@@ -144,8 +144,23 @@ impl Conversations {
 
     /// And after that it will be looked at.
     #[inline(always)]
-    pub(crate) fn ask_for(&self, hash: u64) {
-        self.table.ask_for(hash);
+    pub(crate) fn ask_for(&self, hash: u64) -> Option<Found> {
+        self.table.ask_for(hash)
+    }
+
+    /// And what lies beside it.
+    #[inline(always)]
+    pub(crate) fn ask_for_rest(&self, found: Found) {
+        if let (Found::Flow(slot), Some(_)) = (found, &self.rollup) {
+            self.touched.ask_for(slot);
+        }
+        self.table.ask_for_rest(found);
+    }
+
+    /// And what was taken off its packets.
+    #[inline(always)]
+    pub(crate) fn ask_for_layers(&self, found: Found) {
+        self.table.ask_for_layers(found);
     }
 
     /// Counts a packet in its conversation, whose hash is `hash`, and reads what it carries.

@@ -122,11 +122,40 @@ impl Table {
 
     /// And after that it will be looked at.
     #[inline(always)]
-    pub(crate) fn ask_for(&self, hash: u64) {
-        match self.index.guess(hash).map(found) {
-            Some(Found::Flow(slot)) => self.flows.get(slot).into_iter().for_each(prefetch),
-            Some(Found::Opening(slot)) => self.openings.get(slot).into_iter().for_each(prefetch),
-            None => {}
+    pub(crate) fn ask_for(&self, hash: u64) -> Option<Found> {
+        let found = found(self.index.guess(hash)?);
+        match found {
+            Found::Flow(slot) => self.flows.get(slot).into_iter().for_each(prefetch),
+            Found::Opening(slot) => self.openings.get(slot).into_iter().for_each(prefetch),
+        }
+        Some(found)
+    }
+
+    /// And what lies beside it.
+    #[inline(always)]
+    pub(crate) fn ask_for_rest(&self, found: Found) {
+        let (between, is_v6) = match found {
+            Found::Flow(slot) => {
+                let Some(flow) = self.flows.get(slot) else { return };
+                flow.side.as_deref().into_iter().for_each(prefetch);
+                flow.reading.as_deref().into_iter().for_each(prefetch);
+                (flow.who.between, flow.marks.is_v6())
+            }
+            Found::Opening(slot) => {
+                let Some(opening) = self.openings.get(slot) else { return };
+                (opening.between, opening.is_v6())
+            }
+        };
+        if is_v6 {
+            between.addresses(&self.addresses).into_iter().for_each(prefetch);
+        }
+    }
+
+    /// And what was taken off its packets.
+    #[inline(always)]
+    pub(crate) fn ask_for_layers(&self, found: Found) {
+        if let Found::Flow(slot) = found {
+            self.flows.get(slot).and_then(|flow| flow.layers().first()).into_iter().for_each(prefetch);
         }
     }
 
@@ -217,13 +246,10 @@ impl Table {
         limits: &Limits,
         request_deadline: impl Fn(&Flow) -> Timestamp,
     ) -> Option<(Slot, Reason)> {
-        loop {
+        // Asked for every packet, and nearly never true.
+        while self.soonest() < now {
             // The earliest of all, so that what happens does not depend on how often anybody asks.
-            let [(soonest, reason), others @ ..] = self.by_time();
-            // Asked for every packet, and nearly never true.
-            if soonest >= now {
-                return None;
-            }
+            let [(_, reason), others @ ..] = self.by_time();
             let until = others.iter().fold(now, |until, (other, _)| until.min(*other + Duration::from_nanos(1)));
             let Self { flows, openings, ends, opening_ends, requests, pieces, piece_ends, .. } = self;
             let of_flow =
@@ -240,6 +266,7 @@ impl Table {
                 return Some((slot, reason));
             }
         }
+        None
     }
 
     /// When one may want to be looked at.
@@ -282,8 +309,14 @@ impl Table {
         flows.chain(openings.into_iter().map(|(_, slot)| Found::Opening(slot))).collect()
     }
 
-    /// The wheels by when they may have one, the earliest first.
     #[inline(always)]
+    fn soonest(&self) -> Timestamp {
+        let [ends, openings] = [self.ends.soonest(), self.opening_ends.soonest()];
+        let [requests, pieces] = [self.requests.soonest(), self.pieces.soonest()];
+        ends.min(openings).min(requests.min(pieces))
+    }
+
+    /// The wheels by when they may have one, the earliest first.
     fn by_time(&self) -> [(Timestamp, Reason); 4] {
         let mut all = [
             (self.ends.soonest(), Reason::End),

@@ -2,6 +2,7 @@
 
 use crate::Close;
 use crate::flow::{Addresses, Flow, Snapshot};
+use crate::memory::prefetch;
 use crate::reader::Reading;
 use crate::rollup::{Key, Rollup};
 use crate::table::{Slot, Table};
@@ -24,6 +25,12 @@ impl Touched {
 
     pub(crate) fn len(&self) -> usize {
         self.list.len() + self.openings.len()
+    }
+
+    /// It will be asked soon whether this conversation is noted.
+    #[inline(always)]
+    pub(crate) fn ask_for(&self, slot: Slot) {
+        self.places.get(slot as usize).into_iter().for_each(prefetch);
     }
 
     /// Before a packet of this conversation is counted.
