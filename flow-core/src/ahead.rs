@@ -1,7 +1,7 @@
 //! Packets that are read before their turn, so that what it takes to follow them comes from the memory meanwhile.
 
 use crate::decode::{Layers, Plain, View, plain, whole};
-use crate::table::Found;
+use crate::table::{Found, Lookup};
 use crate::{Layer, Packet};
 
 /// What was read of a packet.
@@ -20,18 +20,26 @@ impl<'a> Ahead<'a> {
     #[inline(always)]
     pub(crate) fn read(packet: &Packet<'a>, layers: &mut Layers, list: &mut Vec<Layer>) -> Option<Self> {
         let begin = list.len() as u16;
-        let view = match plain(packet) {
-            Some(Plain { view, tag }) => {
-                list.extend(tag);
-                view
-            }
-            None => {
-                let view = whole(packet, layers)?;
-                list.extend_from_slice(layers.as_slice());
-                view
-            }
-        };
+        let Some(Plain { view, tag }) = plain(packet) else { return Self::read_any(packet, layers, list) };
+        if let Some(tag) = tag {
+            list.push(tag);
+        }
         Some(Self { view, hash: 0, found: None, layers: [begin, list.len() as u16] })
+    }
+
+    #[inline(never)]
+    fn read_any(packet: &Packet<'a>, layers: &mut Layers, list: &mut Vec<Layer>) -> Option<Self> {
+        let begin = list.len() as u16;
+        let view = whole(packet, layers)?;
+        list.extend_from_slice(layers.as_slice());
+        Some(Self { view, hash: 0, found: None, layers: [begin, list.len() as u16] })
+    }
+
+    /// How its conversation is looked for.
+    #[inline(always)]
+    pub(crate) fn lookup(&self) -> Lookup {
+        let guess = if let Some(Found::Flow(slot)) = self.found { Some(slot) } else { None };
+        Lookup { hash: self.hash, guess }
     }
 
     /// What was taken off it, from the list of all.

@@ -13,7 +13,7 @@ use crate::opening::Opening;
 use crate::reader::{Reader, Speakers};
 use crate::rollup::Rollup;
 use crate::segments::Passage;
-use crate::table::{Found, Reason, Slot, Table};
+use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
 use crate::{CallRecord, FlowRecord, Layer, Metric, Options, Output, Packet, Stats};
@@ -163,39 +163,25 @@ impl Conversations {
         self.table.ask_for_layers(found);
     }
 
-    /// Counts a packet in its conversation, whose hash is `hash`, and reads what it carries.
+    /// Counts a packet in its conversation, which is looked for as `lookup` says, and reads what it carries.
     #[inline]
     pub(crate) fn follow(
         &mut self,
         packet: &Packet<'_>,
         view: &View<'_>,
         layers: &[Layer],
-        hash: u64,
+        lookup: Lookup,
         stats: &mut Stats,
     ) {
-        let found = self.table.find(hash, &view.tuple, packet.interface, layers).and_then(|found| match found {
-            Found::Flow(slot) => Some(slot),
-            Found::Opening(slot) => self.promote(slot),
+        let guess = lookup.guess.filter(|slot| {
+            self.table.is_at(*slot, &view.tuple, packet.interface, layers) && !self.is_reused(*slot, view)
         });
-        let (slot, is_new) = match found {
-            Some(slot) if !self.is_reused(slot, view) => (slot, false),
-            reused => {
-                if let Some(slot) = reused {
-                    self.end(slot, Ended::Reuse, stats);
-                }
-                self.make_room(stats);
-                stats.flows_opened += 1;
-                if Opening::is_one(view) && layers.is_empty() {
-                    self.open(packet, view, hash);
-                    return;
-                }
-                let id = self.next_id();
-                let slot = self.table.insert(hash, |addresses| {
-                    let between = Between::new(&view.tuple, packet.interface, addresses);
-                    Flow::new(Who { id, between }, packet.time, view, layers)
-                });
-                (slot, true)
-            }
+        let (slot, is_new) = match guess {
+            Some(slot) => (slot, false),
+            None => match self.enter(packet, view, layers, lookup.hash, stats) {
+                Some(entered) => entered,
+                None => return,
+            },
         };
         let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
         if self.rollup.is_some() {
@@ -228,9 +214,43 @@ impl Conversations {
         if is_new {
             self.file_piece(slot, self.clock.steady());
         }
-        if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
+        if self.touched.len() > MOST_TOUCHED && self.touched.len() > 2 * self.table.len() {
             self.roll_touched();
         }
+    }
+
+    /// The conversation of a packet, and whether it begins; `None` if the packet is all there is of it, and was counted.
+    #[inline(never)]
+    fn enter(
+        &mut self,
+        packet: &Packet<'_>,
+        view: &View<'_>,
+        layers: &[Layer],
+        hash: u64,
+        stats: &mut Stats,
+    ) -> Option<(Slot, bool)> {
+        let found = self.table.find(hash, &view.tuple, packet.interface, layers).and_then(|found| match found {
+            Found::Flow(slot) => Some(slot),
+            Found::Opening(slot) => self.promote(slot),
+        });
+        if let Some(slot) = found {
+            if !self.is_reused(slot, view) {
+                return Some((slot, false));
+            }
+            self.end(slot, Ended::Reuse, stats);
+        }
+        self.make_room(stats);
+        stats.flows_opened += 1;
+        if Opening::is_one(view) && layers.is_empty() {
+            self.open(packet, view, hash);
+            return None;
+        }
+        let id = self.next_id();
+        let slot = self.table.insert(hash, |addresses| {
+            let between = Between::new(&view.tuple, packet.interface, addresses);
+            Flow::new(Who { id, between }, packet.time, view, layers)
+        });
+        Some((slot, true))
     }
 
     /// A connection begins with this SYN.

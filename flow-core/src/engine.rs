@@ -5,6 +5,7 @@ use protocol_parsers::Timestamp;
 use crate::ahead::Ahead;
 use crate::conversations::Conversations;
 use crate::decode::{Decoded, Decoder};
+use crate::table::Lookup;
 use crate::{CallRecord, DropReason, FlowRecord, Layer, Metric, Options, Packet, Stats};
 
 /// What goes in.
@@ -99,7 +100,7 @@ impl FlowEngine {
         if let Some(ahead) = ahead {
             self.stats.packets_followed += 1;
             let layers = ahead.layers(&self.layers);
-            self.conversations.follow(packet, &ahead.view, layers, ahead.hash, &mut self.stats);
+            self.conversations.follow(packet, &ahead.view, layers, ahead.lookup(), &mut self.stats);
         } else {
             self.follow_piece(packet);
         }
@@ -115,7 +116,7 @@ impl FlowEngine {
                 self.stats.packets_followed += u64::from(view.frames);
                 let layers = layers.as_slice();
                 let hash = self.conversations.hash(packet, &view, layers);
-                self.conversations.follow(packet, &view, layers, hash, &mut self.stats);
+                self.conversations.follow(packet, &view, layers, Lookup { hash, guess: None }, &mut self.stats);
             }
         }
         self.count_fragments();

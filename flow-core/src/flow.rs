@@ -160,11 +160,13 @@ impl Flow {
         };
         let (client, is_client_sure) = client(&view.tuple, view.from, view.header);
         let is_v6 = matches!(view.tuple.hosts, Hosts::V6(_));
+        let mut marks = Marks::new(transport, is_v6, client, is_client_sure);
+        marks.set(Marks::LAYERED, !layers.is_empty());
         Self {
             who,
             first: time,
             last: time,
-            marks: Marks::new(transport, is_v6, client, is_client_sure),
+            marks,
             side: (!layers.is_empty()).then(|| Box::new(Side { layers: layers.into(), ..Side::default() })),
             ..Self::default()
         }

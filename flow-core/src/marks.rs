@@ -23,6 +23,8 @@ impl Marks {
     pub(crate) const ACK: u32 = 1 << 9;
     /// Who sent the SYN-ACK.
     const SYN_ACK_HIGH: u32 = 1 << 10;
+    /// Something was taken off its first packet.
+    pub(crate) const LAYERED: u32 = 1 << 11;
 
     /// A segment of this end was seen, and with it its sequence numbers.
     pub(crate) const SEEN: u32 = 1 << 12;
@@ -72,6 +74,13 @@ impl Marks {
     #[inline(always)]
     pub(crate) fn set_of(&mut self, end: End, mark: u32, to: bool) {
         self.set(mark << end as u32, to);
+    }
+
+    /// Whether the handshake is complete, this end was seen, and did not reset the connection.
+    #[inline(always)]
+    pub(crate) fn is_under_way(self, from: End) -> bool {
+        let seen = Self::ACK | Self::SEEN << from as u32;
+        self.0 & (seen | Self::RESET << from as u32) == seen
     }
 
     /// Whether both ends have a mark.
