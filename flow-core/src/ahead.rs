@@ -16,15 +16,20 @@ pub(crate) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Reads a packet, unless it is a piece of a larger one, or is not followed. Its layers are added to `list`.
+    /// Reads a packet into `place`, unless it is a piece of a larger one, or is not followed. Its layers are added to `list`.
+    ///
+    /// Written where it stays: a copy would wait until all its parts are written.
     #[inline(always)]
-    pub(crate) fn read(packet: &Packet<'a>, layers: &mut Layers, list: &mut Vec<Layer>) -> Option<Self> {
+    pub(crate) fn read(packet: &Packet<'a>, layers: &mut Layers, list: &mut Vec<Layer>, place: &mut Option<Self>) {
         let begin = list.len() as u16;
-        let Some(Plain { view, tag }) = plain(packet) else { return Self::read_any(packet, layers, list) };
+        let Some(Plain { view, tag }) = plain(packet) else {
+            *place = Self::read_any(packet, layers, list);
+            return;
+        };
         if let Some(tag) = tag {
             list.push(tag);
         }
-        Some(Self { view, hash: 0, found: None, layers: [begin, list.len() as u16] })
+        *place = Some(Self { view, hash: 0, found: None, layers: [begin, list.len() as u16] });
     }
 
     #[inline(never)]

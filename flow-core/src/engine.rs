@@ -72,7 +72,7 @@ impl FlowEngine {
         self.layers.clear();
         let mut ahead = [const { None }; AHEAD];
         for (packet, ahead) in packets.iter().zip(&mut ahead) {
-            *ahead = Ahead::read(packet, &mut self.decoder.layers, &mut self.layers);
+            Ahead::read(packet, &mut self.decoder.layers, &mut self.layers, ahead);
             if let Some(ahead) = ahead {
                 ahead.hash = self.conversations.hash(packet, &ahead.view, ahead.layers(&self.layers));
                 self.conversations.ask_for_place(ahead.hash);
