@@ -7,6 +7,9 @@ use crate::reader::Reading;
 use crate::rollup::{Key, Rollup};
 use crate::table::{Slot, Table};
 
+/// So many are asked of the memory before they are looked at.
+const AHEAD: usize = 8;
+
 /// Those that have something new.
 #[derive(Default)]
 pub(crate) struct Touched {
@@ -95,15 +98,19 @@ impl Touched {
                 roll(&opening.flow(0, addresses), &Snapshot::default(), None, addresses, rollup);
             }
         }
-        for (slot, before) in self.list.drain(..) {
-            let Some(slot) = slot else { continue };
+        for (place, (slot, before)) in self.list.iter().enumerate() {
+            if let Some((Some(later), _)) = self.list.get(place + AHEAD) {
+                table.look(*later).into_iter().for_each(prefetch);
+            }
+            let Some(slot) = *slot else { continue };
             if let Some(place) = self.places.get_mut(slot as usize) {
                 *place = 0;
             }
             if let Some(flow) = table.look(slot) {
-                roll(flow, &before, None, &table.addresses, rollup);
+                roll(flow, before, None, &table.addresses, rollup);
             }
         }
+        self.list.clear();
     }
 }
 

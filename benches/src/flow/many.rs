@@ -34,6 +34,8 @@ pub fn many(flows: u32, packets: u32, work: Work) -> Result<Many> {
     let mut options = work.options();
     options.metrics = false;
     options.limits.flows = flows as usize;
+    // All end at once.
+    options.limits.waiting_records = flows as usize;
     let mut crowd = Crowd {
         counted: Counted::new(options),
         quiet: Quiet::default(),
