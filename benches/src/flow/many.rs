@@ -95,8 +95,9 @@ impl Crowd {
             let group: Vec<_> = starts
                 .zip(&self.ends)
                 .map(|(start, end)| {
-                    // Time hardly passes, so that no connection is over because it is quiet.
-                    self.time_ns += 1000;
+                    // Time hardly passes, so that no connection is over because it is quiet, nor takes long to open: ten million of
+                    // them take a second.
+                    self.time_ns += 100;
                     ethernet(self.time_ns, &self.frames[start..*end])
                 })
                 .collect();
