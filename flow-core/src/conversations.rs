@@ -13,6 +13,7 @@ use crate::opening::Opening;
 use crate::reader::{Reader, Speakers};
 use crate::rollup::Rollup;
 use crate::segments::Passage;
+use crate::servers::Servers;
 use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
@@ -24,6 +25,7 @@ pub(crate) struct Conversations {
     table: Table,
     reader: Option<Reader>,
     rollup: Option<Rollup>,
+    servers: Servers,
     touched: Touched,
     flows: VecDeque<FlowRecord>,
     metrics: VecDeque<Metric>,
@@ -53,6 +55,7 @@ impl Conversations {
             table: Table::new(&options),
             reader: options.parsers.clone().map(Reader::new),
             rollup: options.metrics.then(|| Rollup::new(&options.limits)),
+            servers: Servers::new(),
             touched: Touched::default(),
             flows: VecDeque::new(),
             metrics: VecDeque::new(),
@@ -130,37 +133,18 @@ impl Conversations {
         }
     }
 
-    /// The hash of a packet's conversation.
-    #[inline]
-    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &[Layer]) -> u64 {
-        self.table.hash(&view.tuple, packet.interface, layers)
+    /// Where conversations are found.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
-    /// A conversation with this hash will be looked for soon.
-    #[inline(always)]
-    pub(crate) fn ask_for_place(&self, hash: u64) {
-        self.table.ask_for_place(hash);
-    }
-
-    /// And after that it will be looked at.
-    #[inline(always)]
-    pub(crate) fn ask_for(&self, hash: u64) -> Option<Found> {
-        self.table.ask_for(hash)
-    }
-
-    /// And what lies beside it.
+    /// What lies beside this conversation will be looked at soon.
     #[inline(always)]
     pub(crate) fn ask_for_rest(&self, found: Found) {
         if let (Found::Flow(slot), Some(_)) = (found, &self.rollup) {
             self.touched.ask_for(slot);
         }
         self.table.ask_for_rest(found);
-    }
-
-    /// And what was taken off its packets.
-    #[inline(always)]
-    pub(crate) fn ask_for_layers(&self, found: Found) {
-        self.table.ask_for_layers(found);
     }
 
     /// Counts a packet in its conversation, which is looked for as `lookup` says, and reads what it carries.
@@ -201,9 +185,12 @@ impl Conversations {
             }
             Header::Icmp(echo) => echo.into_iter().for_each(|echo| flow.echo(view.from, packet.time, echo)),
         }
+        if flow.marks.was_opened_since(before) {
+            self.servers.remember(&view.tuple, flow.marks.accepter());
+        }
         // A later end need not be noted: it is found when the noted one has come.
         let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
-        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload.len > 0), reader)
+        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload_len() > 0), reader)
             && let Some(deadline) = reader.poll_timeout(reading)
         {
             self.table.file_request(slot, self.clock.steady_at(deadline));
@@ -246,9 +233,12 @@ impl Conversations {
             return None;
         }
         let id = self.next_id();
+        let server = self.servers.recall(&view.tuple);
         let slot = self.table.insert(hash, |addresses| {
             let between = Between::new(&view.tuple, packet.interface, addresses);
-            Flow::new(Who { id, between }, packet.time, view, layers)
+            let mut flow = Flow::new(Who { id, between }, packet.time, view, layers);
+            server.into_iter().for_each(|server| flow.learn_server(server));
+            flow
         });
         Some((slot, true))
     }
@@ -416,6 +406,9 @@ impl Conversations {
             }
             reader.close(speakers, &mut reading.connection);
         }
+        if let Some((tuple, server)) = flow.server_by_protocol(addresses) {
+            self.servers.remember(&tuple, server);
+        }
         let close = flow.close(ended);
         if let Some(rollup) = &mut self.rollup {
             self.touched.end(slot, &flow, addresses, close, rollup);
@@ -467,13 +460,13 @@ fn segment(
     reader: Option<&mut Reader>,
     shared: &mut Shared<'_>,
 ) {
-    flow.segment(view.from, time, header, view.payload.len);
+    flow.segment(view.from, time, header, view.options(), view.payload_len());
     let flags = header.flags;
     // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
     let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
     // Without payload so far, and none before this FIN, there is nothing to read.
     let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
-    if view.payload.len > 0 || flow.reading.is_some() || is_behind_payload {
+    if view.payload_len() > 0 || flow.reading.is_some() || is_behind_payload {
         Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
@@ -490,7 +483,7 @@ fn datagram(
     let Some(reader) = reader else { return };
     let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: [None; 2] };
     let Some(reading) = reader.open(flow) else { return };
-    let payload = view.payload;
+    let payload = view.payload();
     let offset = reading.streams[view.from].pass(payload.len);
     let piece = Piece { time, offset, bytes: payload.bytes, missing: payload.missing() };
     stats.bytes_delivered += payload.bytes.len() as u64;

@@ -18,6 +18,8 @@ pub(crate) struct EndCounters {
     events: [u64; Event::COUNT],
     /// How long this end's receive window was closed.
     pub(crate) zero_window_ns: u64,
+    /// How long the other end's window kept this one from sending.
+    pub(crate) window_limited_ns: u64,
     /// How fast this end's kernel acknowledged.
     pub(crate) srt: Durations,
     /// How long this end's application waited before it spoke after the other: a server to answer, a client with its next request.
@@ -124,6 +126,7 @@ impl EndCounters {
             payload_bytes: self.payload_bytes.saturating_sub(before.payload_bytes),
             events: std::array::from_fn(|event| self.events[event].saturating_sub(before.events[event])),
             zero_window_ns: self.zero_window_ns.saturating_sub(before.zero_window_ns),
+            window_limited_ns: self.window_limited_ns.saturating_sub(before.window_limited_ns),
             srt: durations(&self.srt, &before.srt),
             turn: durations(&self.turn, &before.turn),
         }
@@ -245,6 +248,7 @@ pub(crate) fn by_role(client: End, counted: &Large) -> Counters {
         duplicate_acks: events(Event::DuplicateAck),
         zero_windows: events(Event::ZeroWindow),
         zero_window_ns: Sides { client: client.zero_window_ns, server: server.zero_window_ns },
+        window_limited_ns: Sides { client: client.window_limited_ns, server: server.window_limited_ns },
         srt: server.srt,
         art: server.turn,
         idle: client.turn,

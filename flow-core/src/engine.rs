@@ -74,18 +74,19 @@ impl FlowEngine {
         for (packet, ahead) in packets.iter().zip(&mut ahead) {
             Ahead::read(packet, &mut self.decoder.layers, &mut self.layers, ahead);
             if let Some(ahead) = ahead {
-                ahead.hash = self.conversations.hash(packet, &ahead.view, ahead.layers(&self.layers));
-                self.conversations.ask_for_place(ahead.hash);
+                let layers = ahead.layers(&self.layers);
+                ahead.hash = self.conversations.table().hash(&ahead.view.tuple, packet.interface, layers);
+                self.conversations.table().ask_for_place(ahead.hash);
             }
         }
         for ahead in ahead.iter_mut().flatten() {
-            ahead.found = self.conversations.ask_for(ahead.hash);
+            ahead.found = self.conversations.table().ask_for(ahead.hash);
         }
         for found in ahead.iter().flatten().filter_map(|ahead| ahead.found) {
             self.conversations.ask_for_rest(found);
         }
         for found in ahead.iter().flatten().filter(|ahead| ahead.has_layers()).filter_map(|ahead| ahead.found) {
-            self.conversations.ask_for_layers(found);
+            self.conversations.table().ask_for_layers(found);
         }
         for (packet, ahead) in packets.iter().zip(&ahead) {
             self.follow(packet, ahead.as_ref());
@@ -115,7 +116,7 @@ impl FlowEngine {
             Ok((Decoded::Packet(view), layers)) => {
                 self.stats.packets_followed += u64::from(view.frames);
                 let layers = layers.as_slice();
-                let hash = self.conversations.hash(packet, &view, layers);
+                let hash = self.conversations.table().hash(&view.tuple, packet.interface, layers);
                 self.conversations.follow(packet, &view, layers, Lookup { hash, guess: None }, &mut self.stats);
             }
         }

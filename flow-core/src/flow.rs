@@ -13,7 +13,7 @@ use crate::marks::Marks;
 use crate::reader::Reading;
 use crate::record::{SYSTEM_PORTS, nanos};
 use crate::slab::Slab;
-use crate::tcp::{Ended, Handshake, Holes, Tcp};
+use crate::tcp::{Again, Ended, Handshake, Holes, Tcp};
 use crate::{Close, Confidence, Conversation, FlowRecord, Layer, Limits, Transport};
 
 /// One conversation. A million of them are a million times this size.
@@ -65,6 +65,8 @@ pub(crate) struct Side {
     pub(crate) handshake: Option<Box<Handshake>>,
     pub(crate) holes: Option<Box<[Holes; 2]>>,
     pub(crate) echoes: Option<Box<Echoes>>,
+    /// What each end sent again.
+    pub(crate) again: Option<Box<[Option<Again>; 2]>>,
     piece: Option<Box<Piece>>,
 }
 
@@ -160,13 +162,11 @@ impl Flow {
         };
         let (client, is_client_sure) = client(&view.tuple, view.from, view.header);
         let is_v6 = matches!(view.tuple.hosts, Hosts::V6(_));
-        let mut marks = Marks::new(transport, is_v6, client, is_client_sure);
-        marks.set(Marks::LAYERED, !layers.is_empty());
         Self {
             who,
             first: time,
             last: time,
-            marks,
+            marks: Marks::new(transport, is_v6, client, is_client_sure),
             side: (!layers.is_empty()).then(|| Box::new(Side { layers: layers.into(), ..Side::default() })),
             ..Self::default()
         }
@@ -181,11 +181,25 @@ impl Flow {
         if self.side.is_some() {
             self.count_aside(time);
         }
+        if self.marks.tell_windows() {
+            self.count_limited(time);
+        }
         self.last = self.last.max(time);
         self.quiet_since = now;
         self.marks.set(Marks::FRESH, true);
-        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload.len) {
+        if !self.counts.packets(view.from, view.frames, view.frame_bytes, view.payload_len()) {
             self.carry_over(view);
+        }
+    }
+
+    /// Since the packet before the window of an end may have kept the other from sending.
+    #[inline]
+    fn count_limited(&mut self, time: Timestamp) {
+        for sender in End::BOTH {
+            if self.tcp.is_limited(sender) {
+                let passed = nanos(time.since(self.last));
+                self.large_mut()[sender].window_limited_ns += passed;
+            }
         }
     }
 
@@ -245,7 +259,7 @@ impl Flow {
         let sums = &mut large[view.from];
         sums.packets += u64::from(view.frames);
         sums.bytes += view.frame_bytes;
-        sums.payload_bytes += u64::from(view.payload.len);
+        sums.payload_bytes += u64::from(view.payload_len());
     }
 
     pub(crate) fn side_mut(&mut self) -> &mut Side {
@@ -313,14 +327,31 @@ impl Flow {
         self.marks.who(Marks::BEGUN).filter(|_| self.marks.has(Marks::SYN))
     }
 
+    /// Who serves is known from other conversations, if this one's handshake does not tell.
+    pub(crate) fn learn_server(&mut self, server: End) {
+        if !self.marks.has(Marks::CLIENT_SURE) {
+            self.marks.set_client(server.other());
+            self.marks.set(Marks::SERVER_KNOWN, true);
+        }
+    }
+
     /// What tells that this end asks.
     fn confidence(&self, client: End) -> Confidence {
         let ports = self.who.between.ports;
         match self.reading.as_deref().and_then(Reading::protocol) {
             _ if self.marks.has(Marks::CLIENT_SURE) || self.opener().is_some() => Confidence::Handshake,
             Some(_) => Confidence::Protocol,
+            None if self.marks.has(Marks::SERVER_KNOWN) => Confidence::History,
             None => Confidence::of_ports(ports[client], ports[client.other()]),
         }
+    }
+
+    /// The end that answered requests, where only these tell who serves.
+    pub(crate) fn server_by_protocol(&self, addresses: &Addresses) -> Option<(Tuple, End)> {
+        let client = self.client_end();
+        let protocol = if self.marks.transport() == Transport::Tcp { Tuple::TCP } else { Tuple::UDP };
+        let is_it = self.confidence(client) == Confidence::Protocol;
+        is_it.then(|| (self.who.between.tuple(protocol, self.marks.is_v6(), addresses), client.other()))
     }
 
     pub(crate) fn conversation(&self, addresses: &Addresses) -> Conversation {

@@ -24,6 +24,7 @@ mod reader;
 mod record;
 mod rollup;
 mod segments;
+mod servers;
 mod shard;
 mod slab;
 mod stats;

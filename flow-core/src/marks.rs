@@ -23,8 +23,9 @@ impl Marks {
     pub(crate) const ACK: u32 = 1 << 9;
     /// Who sent the SYN-ACK.
     const SYN_ACK_HIGH: u32 = 1 << 10;
-    /// Something was taken off its first packet.
-    pub(crate) const LAYERED: u32 = 1 << 11;
+
+    /// Who is its server is known from other conversations.
+    pub(crate) const SERVER_KNOWN: u32 = 1 << 11;
 
     /// A segment of this end was seen, and with it its sequence numbers.
     pub(crate) const SEEN: u32 = 1 << 12;
@@ -121,6 +122,22 @@ impl Marks {
     #[inline(always)]
     pub(crate) fn client(self) -> End {
         End::from_bit(self.has(Self::CLIENT_HIGH))
+    }
+
+    pub(crate) fn set_client(&mut self, end: End) {
+        self.set(Self::CLIENT_HIGH, end == End::High);
+    }
+
+    /// Whether it was opened since, in all three steps.
+    #[inline(always)]
+    pub(crate) fn was_opened_since(self, before: Self) -> bool {
+        self.has(Self::ACK) && !before.has(Self::ACK)
+    }
+
+    /// Whether all of the handshake was seen, which says by how much windows are shifted, and the connection was not reset.
+    #[inline(always)]
+    pub(crate) fn tell_windows(self) -> bool {
+        self.0 & (Self::ACK | (Self::BEGUN * 3) | (Self::RESET * 3)) == Self::ACK | (Self::BEGUN * 3)
     }
 
     /// Who sent the SYN-ACK, if it was seen.

@@ -24,6 +24,8 @@ const FROM_HIGH: u8 = 1;
 const V6: u8 = 2;
 /// Metrics have it.
 const COUNTED: u8 = 4;
+/// Above them by how many bits windows are shifted and one more, 0 if that was not said.
+const SCALE: u32 = 3;
 
 const _: () = assert!(size_of::<Opening>() <= 40, "a flood pays for every byte");
 
@@ -31,7 +33,7 @@ impl Opening {
     /// Whether a packet is a SYN with nothing special about it.
     pub(crate) fn is_one(view: &View<'_>) -> bool {
         let Header::Tcp(TcpHeader { flags, .. }) = view.header else { return false };
-        flags.is_syn_alone() && view.payload.len == 0 && view.frames == 1 && view.frame_bytes <= u64::from(u16::MAX)
+        flags.is_syn_alone() && view.payload_len() == 0 && view.frames == 1 && view.frame_bytes <= u64::from(u16::MAX)
     }
 
     /// The connection that this SYN opens.
@@ -44,7 +46,8 @@ impl Opening {
             seq,
             frame_bytes: view.frame_bytes as u16,
             bits: if view.from == End::High { FROM_HIGH } else { 0 }
-                | if matches!(view.tuple.hosts, Hosts::V6(_)) { V6 } else { 0 },
+                | if matches!(view.tuple.hosts, Hosts::V6(_)) { V6 } else { 0 }
+                | view.options().window_scale().map_or(0, |scale| (scale + 1) << SCALE),
         }
     }
 
@@ -75,13 +78,15 @@ impl Opening {
             tuple: self.between.tuple(Tuple::TCP, self.is_v6(), addresses),
             from: End::from_bit(self.bits & FROM_HIGH != 0),
             header: Header::Tcp(header),
-            payload: Region::new(&[], 0),
+            behind: Region::new(&[], 0),
+            options_len: 0,
             frames: 1,
             frame_bytes: u64::from(self.frame_bytes),
         };
         let mut flow = Flow::new(Who { id, between: self.between }, time, &view, &[]);
         flow.count(&view, time, self.since());
-        flow.segment(view.from, time, &header, 0);
+        flow.segment(view.from, time, &header, view.options(), 0);
+        flow.tcp.steps.set_scale(view.from, (self.bits >> SCALE).checked_sub(1));
         flow
     }
 }

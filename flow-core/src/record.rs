@@ -172,6 +172,8 @@ pub enum Confidence {
     Guess,
     /// The server has a port of servers (below 1024: RFC 6335 §6; or below 32768, from where on clients get theirs), the client has none.
     Port,
+    /// The server was seen to answer handshakes, or requests, in other conversations from the same port; the client was not.
+    History,
     /// The messages are those of a client of the protocol.
     Protocol,
     /// It was seen to open the conversation: SYN or SYN-ACK, or the request of an echo.
@@ -185,6 +187,7 @@ impl Confidence {
         match self {
             Self::Guess => "guess",
             Self::Port => "port",
+            Self::History => "history",
             Self::Protocol => "protocol",
             Self::Handshake => "handshake",
         }
@@ -237,7 +240,8 @@ pub struct Counters {
     pub syn_ack_retransmissions: Sides<u64>,
     /// Of these with data. What is left are FINs without.
     pub data_retransmissions: Sides<u64>,
-    /// Of these, of each kind, without need: the other end had been seen to acknowledge all of the segment.
+    /// Of these, of each kind, without need: the other end had been seen to acknowledge all of the segment, or tells by the clock that it
+    /// echoes that it has the first (RFC 3522).
     pub spurious_retransmissions: Sides<u64>,
     /// Segments that filled a hole before data seen earlier.
     pub out_of_order: Sides<u64>,
@@ -248,6 +252,10 @@ pub struct Counters {
     pub zero_windows: Sides<u64>,
     /// How long the end's receive window was closed, in nanoseconds: from the packet that closed it to the end's next that did not.
     pub zero_window_ns: Sides<u64>,
+    /// How long the other end's receive window kept this one from sending, in nanoseconds: less what was under way it had no room for a full
+    /// segment of 1,448 bytes; or, of windows that are not shifted, for half of it, if that is less. 0 where the SYNs, which say by how much
+    /// windows are shifted, were not both seen.
+    pub window_limited_ns: Sides<u64>,
     /// System response: a client's data → the server's bare ACK of all of it. ICMP: an echo's request → its reply.
     pub srt: Durations,
     /// Application response: the request's last segment or datagram → the response's first.
@@ -279,6 +287,7 @@ impl Counters {
         add(&mut self.duplicate_acks, other.duplicate_acks);
         add(&mut self.zero_windows, other.zero_windows);
         add(&mut self.zero_window_ns, other.zero_window_ns);
+        add(&mut self.window_limited_ns, other.window_limited_ns);
         self.srt.merge(&other.srt);
         self.art.merge(&other.art);
         self.idle.merge(&other.idle);

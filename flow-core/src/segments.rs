@@ -58,7 +58,7 @@ pub(crate) struct Passage<'a, 's> {
 impl Passage<'_, '_> {
     /// Takes a segment with payload, or of a connection that had some.
     pub(crate) fn take(&mut self, header: &TcpHeader, view: &View<'_>, time: Timestamp) {
-        let segment = Segment { from: view.from, time, header: *header, payload: view.payload };
+        let segment = Segment { from: view.from, time, header: *header, payload: view.payload() };
         if self.is_waiting_in_vain(&segment) {
             self.give_up();
         }

@@ -119,11 +119,11 @@ impl Table {
     #[inline]
     pub(crate) fn is_at(&self, slot: Slot, tuple: &Tuple, interface: u32, layers: &[Layer]) -> bool {
         let Some(flow) = self.flows.get(slot) else { return false };
-        let Flow { who, marks, .. } = flow;
+        let Flow { who, marks, side, .. } = flow;
         who.between.is(tuple, marks.is_v6(), &self.addresses)
             && marks.transport().ip_protocol() == tuple.protocol
             && (who.between.interface ^ interface) & self.interface_mask == 0
-            && (!marks.has(Marks::LAYERED) && layers.is_empty() || self.are_alike(flow.layers(), layers))
+            && (side.is_none() && layers.is_empty() || self.are_alike(flow.layers(), layers))
             && who.id != 0
     }
 

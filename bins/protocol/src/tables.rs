@@ -127,12 +127,19 @@ pub const FLOWS: Table = Table {
         number64("duplicate_acks_server", "packets", "bare ACKs of the server that repeat the last").since(2),
         number64("zero_window_ns_client", "ns", "how long the client's window was closed").since(2),
         number64("zero_window_ns_server", "ns", "how long the server's window was closed").since(2),
+        number64("window_limited_ns_client", "ns", "how long the server's window kept the client from sending")
+            .since(2),
+        number64("window_limited_ns_server", "ns", "how long the client's window kept the server from sending")
+            .since(2),
         number64("idle_count", "", "client's pauses: last response segment to first segment of the next request")
             .since(2),
         number64("idle_sum_ns", "ns", "sum of the client's pauses").since(2),
         number64("idle_max_ns", "ns", "longest pause of the client").since(2),
-        name("client_confidence", "what tells who is the client, surest first: handshake, protocol, port or guess")
-            .since(2),
+        name(
+            "client_confidence",
+            "what tells who is the client, surest first: handshake, protocol, history, port or guess",
+        )
+        .since(2),
     ],
 };
 
@@ -215,6 +222,8 @@ const METRIC: &[Column] = &[
     number64("duplicate_acks_server", "packets", "bare ACKs of the server that repeat the last").since(2),
     number64("zero_window_ns_client", "ns", "how long the client's window was closed").since(2),
     number64("zero_window_ns_server", "ns", "how long the server's window was closed").since(2),
+    number64("window_limited_ns_client", "ns", "how long the server's window kept the client from sending").since(2),
+    number64("window_limited_ns_server", "ns", "how long the client's window kept the server from sending").since(2),
     number64("idle_count", "", "client's pauses: last response segment to first segment of the next request").since(2),
     number64("idle_sum_ns", "ns", "sum of the client's pauses").since(2),
     number64("idle_max_ns", "ns", "longest pause of the client").since(2),

@@ -4,6 +4,7 @@ mod fragment;
 mod ip;
 mod layer;
 mod link;
+mod options;
 mod plain;
 mod region;
 mod transport;
@@ -12,6 +13,7 @@ mod tunnel;
 pub(crate) use fragment::{Datagram, Joined, Joins, Piece};
 pub use layer::Layer;
 pub(crate) use layer::Layers;
+pub(crate) use options::TcpOptions;
 pub(crate) use plain::{Plain, plain};
 pub(crate) use region::Region;
 pub(crate) use transport::{Echo, Header, TcpHeader, transport};
@@ -27,12 +29,34 @@ pub(crate) struct View<'a> {
     /// Who sent it.
     pub(crate) from: End,
     pub(crate) header: Header,
-    /// What the transport carries.
-    pub(crate) payload: Region<'a>,
+    /// What follows the fixed part of the header: so many bytes of options, and what the transport carries.
+    pub(crate) behind: Region<'a>,
+    pub(crate) options_len: u8,
     /// Frames it came in: more than one when it was fragmented.
     pub(crate) frames: u32,
     /// Their bytes on the wire.
     pub(crate) frame_bytes: u64,
+}
+
+impl<'a> View<'a> {
+    /// What the transport carries.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> Region<'a> {
+        self.behind.behind(u32::from(self.options_len))
+    }
+
+    /// How long that is.
+    #[inline(always)]
+    pub(crate) fn payload_len(&self) -> u32 {
+        self.behind.len.saturating_sub(u32::from(self.options_len))
+    }
+
+    /// The options of a TCP segment.
+    #[inline(always)]
+    pub(crate) fn options(&self) -> TcpOptions<'a> {
+        let bytes = self.behind.bytes;
+        TcpOptions(bytes.get(..usize::from(self.options_len)).unwrap_or(bytes))
+    }
 }
 
 /// What comes next in a packet.
@@ -212,7 +236,7 @@ mod tests {
 
     /// What is read of a frame, as text.
     fn text(view: &View<'_>) -> String {
-        format!("{:?} {:?} {:?} {:?}", view.tuple, view.from, view.header, view.payload)
+        format!("{:?} {:?} {:?} {:?} {:?}", view.tuple, view.from, view.header, view.options(), view.payload())
     }
 
     proptest! {

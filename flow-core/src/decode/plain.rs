@@ -1,6 +1,6 @@
 //! The form that nearly all frames have, read in one go.
 
-use super::transport::{tcp, udp};
+use super::transport::{Segment, tcp, udp};
 use super::tunnel::may_be_tunnel;
 use super::{Layer, Region, View};
 use crate::key::{Route, Tuple};
@@ -64,7 +64,8 @@ pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
     };
     let (tuple, from) = Tuple::of(route, protocol, segment.from_port, segment.to_port);
     let (frames, frame_bytes) = (1, u64::from(packet.original_len));
-    let view = View { tuple, from, header: segment.header, payload: segment.payload, frames, frame_bytes };
+    let Segment { header, behind, options_len, .. } = segment;
+    let view = View { tuple, from, header, behind, options_len, frames, frame_bytes };
     if protocol == Tuple::UDP && may_be_tunnel(&view) {
         return None;
     }

@@ -84,19 +84,20 @@ pub(super) struct Segment<'a> {
     pub(super) from_port: u16,
     pub(super) to_port: u16,
     pub(super) header: Header,
-    pub(super) payload: Region<'a>,
+    pub(super) behind: Region<'a>,
+    pub(super) options_len: u8,
 }
 
 /// Reads the transport header.
 pub(crate) fn transport(route: Route, protocol: u8, region: Region<'_>) -> Result<View<'_>, DropReason> {
-    let (protocol, Segment { from_port, to_port, header, payload }) = match protocol {
+    let (protocol, Segment { from_port, to_port, header, behind, options_len }) = match protocol {
         Tuple::TCP => (Tuple::TCP, tcp(region)?),
         Tuple::UDP => (Tuple::UDP, udp(region)?),
         ICMP | ICMP_V6 => (Tuple::ICMP, icmp(protocol, region)?),
         _ => return Err(DropReason::Transport),
     };
     let (tuple, from) = Tuple::of(route, protocol, from_port, to_port);
-    Ok(View { tuple, from, header, payload, frames: 0, frame_bytes: 0 })
+    Ok(View { tuple, from, header, behind, options_len, frames: 0, frame_bytes: 0 })
 }
 
 #[inline(always)]
@@ -114,7 +115,8 @@ pub(super) fn tcp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         window: u16::from_be_bytes([w0, w1]),
     };
     let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
-    Ok(Segment { from_port, to_port, header: Header::Tcp(header), payload: region.behind(length) })
+    let (behind, options_len) = (region.behind(TCP_HEADER as u32), (length - TCP_HEADER as u32) as u8);
+    Ok(Segment { from_port, to_port, header: Header::Tcp(header), behind, options_len })
 }
 
 #[inline(always)]
@@ -127,9 +129,9 @@ pub(super) fn udp(region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         length if length < UDP_HEADER as u32 => return Err(DropReason::Malformed),
         length => length.min(region.len),
     };
-    let payload = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
+    let behind = Region::new(region.bytes, length).behind(UDP_HEADER as u32);
     let [from_port, to_port] = [[a, b], [c, d]].map(u16::from_be_bytes);
-    Ok(Segment { from_port, to_port, header: Header::Udp, payload })
+    Ok(Segment { from_port, to_port, header: Header::Udp, behind, options_len: 0 })
 }
 
 fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
@@ -146,7 +148,8 @@ fn icmp(protocol: u8, region: Region<'_>) -> Result<Segment<'_>, DropReason> {
         id = word(4)?;
         echo = Some(Echo { is_reply, sequence: word(6)? });
     }
-    Ok(Segment { from_port: id, to_port: id, header: Header::Icmp(echo), payload: region.behind(8) })
+    let header = Header::Icmp(echo);
+    Ok(Segment { from_port: id, to_port: id, header, behind: region.behind(8), options_len: 0 })
 }
 
 /// Why a header is not there.

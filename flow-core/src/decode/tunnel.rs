@@ -88,7 +88,7 @@ pub(super) fn over_udp<'a>(view: &View<'a>, layers: &mut Layers) -> Inner<'a> {
     if !may_be_tunnel(view) {
         return None;
     }
-    let payload = view.payload;
+    let payload = view.payload();
     let to = view.tuple.ports[view.from.other()];
     let from = view.tuple.ports[view.from];
     let head = payload.u32(0)?;

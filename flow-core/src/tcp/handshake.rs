@@ -41,6 +41,51 @@ impl Handshake {
     }
 }
 
+/// When the steps behind the first packet were seen, and by how many bits each end shifts its windows: said in the SYNs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Steps([u32; 2]);
+
+impl Steps {
+    /// Of each word those below are nanoseconds: the steps of a quarter of a second and less. The four above are an end's shift and one
+    /// more, 0 if it told none.
+    const TIME_BITS: u32 = 28;
+    const TIME: u32 = (1 << Self::TIME_BITS) - 1;
+
+    /// From the first packet to the SYN-ACK, and to the ACK that ends the handshake.
+    fn after(self) -> [Duration; 2] {
+        self.0.map(|word| Duration::from_nanos(u64::from(word & Self::TIME)))
+    }
+
+    /// Keeps these times, if they are short enough.
+    fn set_after(&mut self, after: [Duration; 2]) -> bool {
+        let [syn_ack, ack] =
+            after.map(|after| u32::try_from(after.as_nanos()).ok().filter(|nanos| *nanos <= Self::TIME));
+        let (Some(syn_ack), Some(ack)) = (syn_ack, ack) else { return false };
+        for (word, nanos) in self.0.iter_mut().zip([syn_ack, ack]) {
+            *word = (*word & !Self::TIME) | nanos;
+        }
+        true
+    }
+
+    /// By how many bits this end shifts its windows.
+    #[inline(always)]
+    pub(super) fn shift(self, end: End) -> u32 {
+        (self.0[end] >> Self::TIME_BITS).saturating_sub(1)
+    }
+
+    pub(crate) fn set_scale(&mut self, end: End, scale: Option<u8>) {
+        let told = scale.map_or(0, |scale| u32::from(scale) + 1);
+        self.0[end] = (self.0[end] & Self::TIME) | (told << Self::TIME_BITS);
+    }
+
+    /// Both have told: windows are shifted only if both want that (RFC 7323 §2.2).
+    pub(super) fn settle_scales(&mut self) {
+        if self.0.iter().any(|word| word >> Self::TIME_BITS == 0) {
+            self.0 = self.0.map(|word| word & Self::TIME);
+        }
+    }
+}
+
 impl Flow {
     /// Takes in a segment as long as the handshake is not complete.
     pub(super) fn shake_hands(&mut self, from: End, time: Timestamp, header: &TcpHeader) {
@@ -61,6 +106,7 @@ impl Flow {
                     && header.ack == self.tcp.initial[marks.accepter()].wrapping_add(1) =>
             {
                 self.marks.set(Marks::ACK, true);
+                self.tcp.steps.settle_scales();
                 handshake.ack = Some(time);
             }
             _ => return,
@@ -72,26 +118,24 @@ impl Flow {
         if let Some(kept) = self.side.as_deref().and_then(|side| side.handshake.as_deref()) {
             return *kept;
         }
-        let after =
-            |mark: u32, nanos: u32| self.marks.has(mark).then(|| self.first + Duration::from_nanos(u64::from(nanos)));
+        let after = |mark: u32, after: Duration| self.marks.has(mark).then(|| self.first + after);
+        let [syn_ack, ack] = self.tcp.steps.after();
         Handshake {
-            syn: after(Marks::SYN, 0),
-            syn_ack: after(Marks::SYN_ACK, self.tcp.syn_ack_after),
-            ack: after(Marks::ACK, self.tcp.ack_after),
+            syn: after(Marks::SYN, Duration::ZERO),
+            syn_ack: after(Marks::SYN_ACK, syn_ack),
+            ack: after(Marks::ACK, ack),
         }
     }
 
-    /// Keeps it as distances from the first packet, if that is the SYN and all followed within four seconds.
+    /// Keeps it as distances from the first packet, if that is the SYN and all followed soon.
     pub(crate) fn set_handshake(&mut self, handshake: Handshake) {
-        let after = |time: Option<Timestamp>| {
-            let time = time.unwrap_or(self.first);
-            u32::try_from(time.since(self.first).as_nanos()).ok().filter(|_| time >= self.first)
-        };
-        match (after(handshake.syn), after(handshake.syn_ack), after(handshake.ack)) {
-            (Some(0), Some(syn_ack), Some(ack)) if !self.has_kept_handshake() => {
-                (self.tcp.syn_ack_after, self.tcp.ack_after) = (syn_ack, ack);
-            }
-            _ => self.side_mut().handshake = Some(Box::new(handshake)),
+        let Handshake { syn, syn_ack, ack } = handshake;
+        let first = self.first;
+        let [syn, syn_ack, ack] = [syn, syn_ack, ack].map(|time| time.unwrap_or(first));
+        let is_in_order = syn == first && syn_ack >= first && ack >= first;
+        let after = [syn_ack, ack].map(|time| time.since(first));
+        if self.has_kept_handshake() || !is_in_order || !self.tcp.steps.set_after(after) {
+            self.side_mut().handshake = Some(Box::new(handshake));
         }
     }
 

@@ -43,7 +43,7 @@ use protocol_parsers::Timestamp;
 
 use super::sequence::distance;
 use crate::counts::Event;
-use crate::decode::TcpHeader;
+use crate::decode::{TcpHeader, TcpOptions};
 use crate::flow::Flow;
 use crate::key::End;
 use crate::marks::Marks;
@@ -51,7 +51,14 @@ use crate::marks::Marks;
 impl Flow {
     /// Takes in the sequence numbers of a segment that `from` sent with so many bytes of payload.
     #[inline]
-    pub(super) fn measure(&mut self, from: End, time: Timestamp, header: &TcpHeader, payload: u32) {
+    pub(super) fn measure(
+        &mut self,
+        from: End,
+        time: Timestamp,
+        header: &TcpHeader,
+        options: TcpOptions<'_>,
+        payload: u32,
+    ) {
         let flags = header.flags;
         if !flags.syn() {
             let is_closed = header.window == 0;
@@ -62,7 +69,7 @@ impl Flow {
         }
         let span = payload + u32::from(flags.syn()) + u32::from(flags.fin());
         if flags.ack() {
-            self.acknowledge(from, time, header, span == 0);
+            self.acknowledge(from, time, header, options, span == 0);
         }
         if span == 0 {
             return;
@@ -96,9 +103,7 @@ impl Flow {
         } else if self.fill(from, header.seq, end) {
             self.event(from, Event::OutOfOrder);
         } else {
-            self.repeat(from, header, payload, end);
-            // Which of the two is acknowledged cannot be told (Karn's rule).
-            self.marks.set_of(from, Marks::UNACKNOWLEDGED, false);
+            self.repeat(from, time, header, options, payload, end);
         }
     }
 
@@ -127,7 +132,15 @@ impl Flow {
 
     /// What was all seen comes again.
     #[cold]
-    fn repeat(&mut self, from: End, header: &TcpHeader, payload: u32, end: u32) {
+    fn repeat(
+        &mut self,
+        from: End,
+        time: Timestamp,
+        header: &TcpHeader,
+        options: TcpOptions<'_>,
+        payload: u32,
+        end: u32,
+    ) {
         let flags = header.flags;
         self.event(
             from,
@@ -142,13 +155,20 @@ impl Flow {
         // None is 0.
         if acked != 0 && distance(end, acked) >= 0 {
             self.event(from, Event::Spurious);
+        } else {
+            self.note_again(from, time, options, end);
         }
+        // Which of the two is acknowledged cannot be told by numbers (Karn's rule, RFC 6298 §3).
+        self.marks.set_of(from, Marks::UNACKNOWLEDGED, false);
     }
 
     /// Only a bare ACK is the kernel's alone: one with data waited for the application.
     #[inline]
-    fn acknowledge(&mut self, from: End, time: Timestamp, header: &TcpHeader, is_bare: bool) {
+    fn acknowledge(&mut self, from: End, time: Timestamp, header: &TcpHeader, options: TcpOptions<'_>, is_bare: bool) {
         let (other, ack) = (from.other(), header.ack);
+        if self.side.is_some() {
+            self.acknowledge_repeated(from, time, ack, options, is_bare);
+        }
         if is_bare && ack == self.tcp.acks[from] {
             self.acknowledge_again(from, header);
         }

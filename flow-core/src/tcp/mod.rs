@@ -1,11 +1,14 @@
 //! TCP (RFC 9293) as a bystander sees it.
 
+mod again;
 mod handshake;
 mod health;
 mod sequence;
 mod stream;
+mod window;
 
-pub(crate) use handshake::Handshake;
+pub(crate) use again::Again;
+pub(crate) use handshake::{Handshake, Steps};
 pub(crate) use sequence::Holes;
 pub(crate) use stream::{Piece, Shared, Stream};
 
@@ -16,7 +19,7 @@ use sequence::{NEAR, distance};
 
 use crate::Close;
 use crate::counts::{Event, Large};
-use crate::decode::TcpHeader;
+use crate::decode::{TcpHeader, TcpOptions};
 use crate::flow::Flow;
 use crate::key::End;
 use crate::marks::Marks;
@@ -56,9 +59,7 @@ pub(crate) struct Tcp {
     /// What each end acknowledged last, and the window it then offered.
     acks: [u32; 2],
     windows: [u16; 2],
-    /// From the first packet to the SYN-ACK, and to the ACK that ends the handshake, in nanoseconds.
-    syn_ack_after: u32,
-    ack_after: u32,
+    pub(crate) steps: Steps,
     talk: Talk,
 }
 
@@ -138,15 +139,22 @@ impl Flow {
 
     /// Takes in the flags and sequence numbers of a segment.
     #[inline]
-    pub(crate) fn segment(&mut self, from: End, time: Timestamp, header: &TcpHeader, payload: u32) {
+    pub(crate) fn segment(
+        &mut self,
+        from: End,
+        time: Timestamp,
+        header: &TcpHeader,
+        options: TcpOptions<'_>,
+        payload: u32,
+    ) {
         let flags = header.flags;
         if flags.is_special() || !self.marks.is_under_way(from) {
-            self.begin_or_end(from, time, header, payload);
+            self.begin_or_end(from, time, header, options, payload);
         }
         if flags.rst() {
             return;
         }
-        self.measure(from, time, header, payload);
+        self.measure(from, time, header, options, payload);
         if !flags.syn() && (payload > 0 || !self.marks.has(Marks::ACK)) {
             self.marks.set(Marks::BEYOND_HANDSHAKE, true);
         }
@@ -161,7 +169,7 @@ impl Flow {
 
     /// What is only to be done while a connection is not simply under way.
     #[inline(never)]
-    fn begin_or_end(&mut self, from: End, time: Timestamp, header: &TcpHeader, payload: u32) {
+    fn begin_or_end(&mut self, from: End, time: Timestamp, header: &TcpHeader, options: TcpOptions<'_>, payload: u32) {
         let flags = header.flags;
         self.count_flags(from, header);
         if self.marks.of(from, Marks::RESET) && self.goes_on(from, header, payload) {
@@ -175,7 +183,7 @@ impl Flow {
             self.shake_hands(from, time, header);
         }
         if !self.marks.of(from, Marks::SEEN) || flags.syn() {
-            self.begin(from, header);
+            self.begin(from, header, options);
         }
     }
 
@@ -190,7 +198,7 @@ impl Flow {
     }
 
     /// Notes where the sequence numbers of this end begin.
-    fn begin(&mut self, from: End, header: &TcpHeader) {
+    fn begin(&mut self, from: End, header: &TcpHeader, options: TcpOptions<'_>) {
         if !self.marks.of(from, Marks::SEEN) {
             self.tcp.edges[from] = header.seq;
             self.tcp.initial[from] = header.seq.wrapping_sub(1);
@@ -198,6 +206,7 @@ impl Flow {
         if header.flags.syn() && !self.marks.of(from, Marks::BEGUN) {
             self.tcp.initial[from] = header.seq;
             self.marks.set_of(from, Marks::BEGUN, true);
+            self.tcp.steps.set_scale(from, options.window_scale());
         }
         self.marks.set_of(from, Marks::SEEN, true);
     }

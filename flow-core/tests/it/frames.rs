@@ -66,10 +66,16 @@ pub(crate) struct Segment<'a> {
 
 impl Segment<'_> {
     pub(crate) fn bytes(&self, from: u16, to: u16) -> Vec<u8> {
+        self.bytes_with(from, to, &[])
+    }
+
+    /// With these options, whose length is a multiple of four.
+    pub(crate) fn bytes_with(&self, from: u16, to: u16, options: &[u8]) -> Vec<u8> {
         let ports = [from.to_be_bytes(), to.to_be_bytes()].concat();
         let numbers = [self.seq.to_be_bytes(), self.ack.to_be_bytes()].concat();
         let [high, low] = self.window.to_be_bytes();
-        [&ports[..], &numbers, &[0x50, self.flags, high, low, 0, 0, 0, 0], self.data].concat()
+        let length = 0x50 + ((options.len() / 4) << 4) as u8;
+        [&ports[..], &numbers, &[length, self.flags, high, low, 0, 0, 0, 0], options, self.data].concat()
     }
 }
 

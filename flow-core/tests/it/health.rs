@@ -299,6 +299,96 @@ fn a_reset_ends_the_time_of_a_closed_window() {
     assert_eq!(counters(&script).zero_window_ns, sides(0, 50 * MS_NS));
 }
 
+/// A handshake in which both ends say that they shift their windows by so much, if at all.
+fn opened_with_scales([client, server]: [Option<u8>; 2]) -> Script {
+    let mut script = Script::new();
+    let option = |scale: Option<u8>| scale.map_or(Vec::new(), |scale| vec![1, 3, 3, scale]);
+    script.options = option(client);
+    script.send(Who::Client, SYN, b"");
+    script.options = option(server);
+    script.send(Who::Server, SYN | ACK, b"");
+    script.options.clear();
+    script.send(Who::Client, ACK, b"");
+    script
+}
+
+/// The client sends as much as a window of 3,000 bytes takes; the server has room for more after so many milliseconds.
+fn filled_after(mut script: Script, window: u16, waits: u64) -> Counters {
+    script.window = window;
+    script.client(b"").server(b"").client(&[0; 1400]).client(&[0; 1400]).wait(MS(waits - 1)).server(b"");
+    counters(&script)
+}
+
+#[test]
+fn a_sender_is_limited_by_the_others_window_while_no_segment_fits_in() {
+    let limited = |scales, window| filled_after(opened_with_scales(scales), window, 40).window_limited_ns;
+    assert_eq!(limited([Some(0), Some(0)], 3000), sides(40 * MS_NS, 0));
+    assert_eq!(limited([Some(7), Some(2)], 750), sides(40 * MS_NS, 0), "each shifts its own");
+    assert_eq!(limited([Some(0), Some(2)], 3000), sides(0, 0), "there is room for more");
+    assert_eq!(limited([None, Some(2)], 3000), sides(40 * MS_NS, 0), "only if both want to");
+    assert_eq!(limited([Some(2), None], 3000), sides(40 * MS_NS, 0), "only if both want to");
+    assert_eq!(limited([Some(14), Some(200)], 1), sides(0, 0), "more than 14 is 14");
+}
+
+#[test]
+fn half_of_a_small_window_is_as_good_as_a_full_segment() {
+    let mut script = opened_with_scales([Some(0), Some(0)]);
+    script.window = 600;
+    script.client(b"").server(b"").client(&[0; 250]).wait(MS(9)).client(&[0; 100]).wait(MS(29)).server(b"");
+    assert_eq!(counters(&script).window_limited_ns, sides(30 * MS_NS, 0));
+}
+
+#[test]
+fn windows_of_connections_joined_later_are_not_known() {
+    let mut script = opened_with_scales([Some(0), Some(0)]);
+    script.frames.drain(..2);
+    assert_eq!(filled_after(script, 3000, 40).window_limited_ns, sides(0, 0));
+}
+
+/// The options of a segment: its sender's clock, and what of the other's it echoes.
+fn clocks(value: u32, echo: u32) -> Vec<u8> {
+    [&[1, 1, 8, 10][..], &value.to_be_bytes(), &echo.to_be_bytes()].concat()
+}
+
+/// The client says something at 100 of its clock, and again at 150; the server acknowledges and echoes.
+fn repeated(echo: u32) -> Counters {
+    let mut script = Script::opened();
+    script.options = clocks(100, 1);
+    let (seq, ack) = (script.client.next, script.server.next);
+    script.client(b"ask").wait(MS(49));
+    script.options = clocks(150, 1);
+    script.segment(Who::Client, seq, ack, ACK, b"ask").wait(MS(6));
+    script.options = clocks(2, echo);
+    script.server(b"");
+    counters(&script)
+}
+
+#[test]
+fn the_clock_that_is_echoed_tells_which_of_two_was_acknowledged() {
+    let second = repeated(150);
+    assert_eq!((second.srt.count, second.srt.sum_ns), (1, 7 * MS_NS));
+    assert_eq!(second.spurious_retransmissions, sides(0, 0));
+    let first = repeated(100);
+    assert_eq!((first.srt.count, first.srt.sum_ns), (1, 57 * MS_NS));
+    assert_eq!((first.retransmissions, first.spurious_retransmissions), (sides(1, 0), sides(1, 0)));
+}
+
+#[test]
+fn what_is_sent_a_third_time_is_told_by_the_second() {
+    let mut script = Script::opened();
+    let (seq, ack) = (script.client.next, script.server.next);
+    script.client(b"ask");
+    for clock in [150, 250] {
+        script.options = clocks(clock, 1);
+        script.segment(Who::Client, seq, ack, ACK, b"ask");
+    }
+    script.options = clocks(2, 250);
+    script.server(b"").client(b"more").server(b"");
+    let counted = counters(&script);
+    assert_eq!((counted.retransmissions, counted.spurious_retransmissions), (sides(2, 0), sides(0, 0)));
+    assert_eq!((counted.srt.count, counted.srt.max_ns), (2, MS_NS));
+}
+
 #[test]
 fn the_client_idles_between_an_answer_and_its_next_request() {
     let mut script = Script::opened();
@@ -390,7 +480,42 @@ fn the_record_says_what_tells_the_client() {
     assert_eq!(confidence(Script::new().on_port(81).client(request)), Confidence::Protocol);
     assert_eq!(datagrams(40_000, 4000, &[(0, false)]).confidence, Confidence::Port);
     assert_eq!(datagrams(4000, 4001, &[(0, false)]).confidence, Confidence::Guess);
-    assert!(Confidence::Guess < Confidence::Port && Confidence::Protocol < Confidence::Handshake);
+    assert!(Confidence::Guess < Confidence::Port && Confidence::Port < Confidence::History);
+    assert!(Confidence::History < Confidence::Protocol && Confidence::Protocol < Confidence::Handshake);
+}
+
+/// A conversation of which the handshake was not seen, between this port of the client and 50000 of the server.
+fn joined(client: u16) -> Script {
+    let mut script = Script::new().on_port(client);
+    script.server.port = 50_000;
+    script.server(b"!").client(b"?");
+    script
+}
+
+#[test]
+fn who_was_seen_to_serve_is_the_server_of_what_is_joined_later() {
+    let last = |frames: &[Frame]| {
+        let flow = Lab::of(frames).flows.last().unwrap().clone();
+        (flow.conversation.server.port(), flow.confidence)
+    };
+    let later = joined(40_001).frames;
+    assert_eq!(last(&later), (40_001, Confidence::Guess), "of two high ports the lower");
+    let mut opened = Script::new();
+    opened.server.port = 50_000;
+    opened.open().close();
+    assert_eq!(last(&[&opened.frames[..], &later].concat()), (50_000, Confidence::History));
+    let mut refused = Script::new();
+    refused.server.port = 50_000;
+    refused.send(Who::Client, SYN, b"").send(Who::Server, SYN | ACK, b"").reset(Who::Client);
+    assert_eq!(last(&[&refused.frames[..], &later].concat()), (40_001, Confidence::Guess), "anyone can send a SYN-ACK");
+    let mut spoken = Script::new();
+    spoken.server.port = 50_000;
+    spoken.client(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").reset(Who::Client).wait(MS(2001));
+    let mut later = joined(40_001);
+    for frame in &mut later.frames {
+        frame.time = spoken.now;
+    }
+    assert_eq!(last(&[spoken.frames, later.frames].concat()), (50_000, Confidence::History));
 }
 
 /// What happens in a connection that has trouble.
@@ -406,6 +531,7 @@ fn troubled(steps: &[(u8, u16, u16)]) -> Script {
         let back = u32::from(back);
         let (seq, ack) = if who == Who::Client { (client - back, server) } else { (server - back, client) };
         script.window = if what == 8 { 0 } else { 1024 };
+        script.options = if wait % 2 == 0 { clocks(u32::from(wait), back) } else { Vec::new() };
         match what {
             0..3 => script.send(who, ACK, b"0123456789"),
             3 => script.segment(who, seq, ack, ACK, b"0123456789"),

@@ -201,13 +201,14 @@ impl Lab {
             let Counters { packets, bytes, payload_bytes, syn, syn_ack, fin, rst, .. } = *counters;
             let Counters { retransmissions, syn_retransmissions, syn_ack_retransmissions, .. } = *counters;
             let Counters { data_retransmissions, spurious_retransmissions, out_of_order, .. } = *counters;
-            let Counters { duplicate_acks, zero_windows, zero_window_ns, art, idle, .. } = *counters;
+            let Counters { duplicate_acks, zero_windows, zero_window_ns, window_limited_ns, art, idle, .. } = *counters;
             let packets = [packets, bytes, payload_bytes, syn, syn_ack, rst];
             let again = [retransmissions, syn_retransmissions, syn_ack_retransmissions, data_retransmissions];
-            let health = [spurious_retransmissions, out_of_order, duplicate_acks, zero_windows, zero_window_ns];
+            let health = [spurious_retransmissions, out_of_order, duplicate_acks, zero_windows];
+            let windows = [zero_window_ns, window_limited_ns];
             let sum = |sides: Sides<u64>| sides.client + sides.server;
             let turns = (art.count + idle.count, art.sum_ns + idle.sum_ns);
-            (packets.map(sum), again.map(sum), health.map(sum), fin, turns)
+            (packets.map(sum), again.map(sum), health.map(sum), windows.map(sum), fin, turns)
         };
         assert_eq!(both(&counted), both(followed), "{window:?}");
     }

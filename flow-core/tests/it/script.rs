@@ -29,6 +29,8 @@ pub(crate) struct Script {
     pub(crate) client: Peer,
     pub(crate) server: Peer,
     pub(crate) window: u16,
+    /// Those of TCP, padded.
+    pub(crate) options: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +52,7 @@ impl Script {
             client: Peer { address: CLIENT, port: 40_000, next: 1000 },
             server: Peer { address: SERVER, port: 80, next: 5000 },
             window: 1024,
+            options: Vec::new(),
         }
     }
 
@@ -120,7 +123,7 @@ impl Script {
     pub(crate) fn segment(&mut self, who: Who, seq: u32, ack: u32, flags: u8, data: &[u8]) -> &mut Self {
         let (mine, other) = self.peers(who);
         let segment = Segment { seq, ack, flags, window: self.window, data };
-        let bytes = ipv4(mine.address, other.address, TCP, &segment.bytes(mine.port, other.port));
+        let bytes = ipv4(mine.address, other.address, TCP, &segment.bytes_with(mine.port, other.port, &self.options));
         self.frames.push(Frame { time: self.now, bytes });
         self.wait(STEP)
     }

@@ -189,6 +189,8 @@ record! {
         zero_windows_server: record.counters.zero_windows.server,
         zero_window_ns_client: record.counters.zero_window_ns.client,
         zero_window_ns_server: record.counters.zero_window_ns.server,
+        window_limited_ns_client: record.counters.window_limited_ns.client,
+        window_limited_ns_server: record.counters.window_limited_ns.server,
         tunnel: Cell::Tunnel(record),
         vlan: Cell::Vlan(record),
         protocol: record.protocol,

@@ -194,6 +194,7 @@ impl Rows {
         );
         self.sides(["duplicate_acks_client", "duplicate_acks_server"], counters.duplicate_acks);
         self.sides(["zero_window_ns_client", "zero_window_ns_server"], counters.zero_window_ns);
+        self.sides(["window_limited_ns_client", "window_limited_ns_server"], counters.window_limited_ns);
         self.durations(["idle_count", "idle_sum_ns", "idle_max_ns"], &counters.idle);
     }
 
