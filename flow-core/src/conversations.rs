@@ -14,7 +14,7 @@ use crate::reader::{Reader, Speakers};
 use crate::rollup::Rollup;
 use crate::segments::Passage;
 use crate::servers::Servers;
-use crate::table::{Found, Reason, Slot, Table};
+use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tag::Tag;
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
@@ -132,60 +132,39 @@ impl Conversations {
         }
     }
 
-    /// The hash of a packet's conversation.
-    #[inline]
-    pub(crate) fn hash(&self, packet: &Packet<'_>, view: &View<'_>, layers: &[Layer]) -> u64 {
-        self.table.hash(&view.tuple, packet.interface, layers)
+    /// Where conversations are found.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
-    /// A conversation with this hash will be looked for soon.
+    /// What lies beside this conversation will be looked at soon.
     #[inline(always)]
-    pub(crate) fn ask_for_place(&self, hash: u64) {
-        self.table.ask_for_place(hash);
+    pub(crate) fn ask_for_rest(&self, found: Found) {
+        if let (Found::Flow(slot), Some(_)) = (found, &self.rollup) {
+            self.touched.ask_for(slot);
+        }
+        self.table.ask_for_rest(found);
     }
 
-    /// And after that it will be looked at.
-    #[inline(always)]
-    pub(crate) fn ask_for(&self, hash: u64) {
-        self.table.ask_for(hash);
-    }
-
-    /// Counts a packet in its conversation, whose hash is `hash`, and reads what it carries.
+    /// Counts a packet in its conversation, which is looked for as `lookup` says, and reads what it carries.
     #[inline]
     pub(crate) fn follow(
         &mut self,
         packet: &Packet<'_>,
         view: &View<'_>,
         layers: &[Layer],
-        hash: u64,
+        lookup: Lookup,
         stats: &mut Stats,
     ) {
-        let found = self.table.find(hash, &view.tuple, packet.interface, layers).and_then(|found| match found {
-            Found::Flow(slot) => Some(slot),
-            Found::Opening(slot) => self.promote(slot),
+        let guess = lookup.guess.filter(|slot| {
+            self.table.is_at(*slot, &view.tuple, packet.interface, layers) && !self.is_reused(*slot, view)
         });
-        let (slot, is_new) = match found {
-            Some(slot) if !self.is_reused(slot, view) => (slot, false),
-            reused => {
-                if let Some(slot) = reused {
-                    self.end(slot, Ended::Reuse, stats);
-                }
-                self.make_room(stats);
-                stats.flows_opened += 1;
-                if Opening::is_one(view) && layers.is_empty() {
-                    self.open(packet, view, hash);
-                    return;
-                }
-                let id = self.next_id();
-                let server = self.servers.recall(&view.tuple);
-                let slot = self.table.insert(hash, |addresses| {
-                    let between = Between::new(&view.tuple, packet.interface, addresses);
-                    let mut flow = Flow::new(Who { tag: Tag::new(id), between }, packet.time, view, layers);
-                    server.into_iter().for_each(|server| flow.learn_server(server));
-                    flow
-                });
-                (slot, true)
-            }
+        let (slot, is_new) = match guess {
+            Some(slot) => (slot, false),
+            None => match self.enter(packet, view, layers, lookup.hash, stats) {
+                Some(entered) => entered,
+                None => return,
+            },
         };
         let Some((flow, addresses)) = self.table.get_with_addresses(slot) else { return };
         if self.rollup.is_some() {
@@ -221,9 +200,46 @@ impl Conversations {
         if is_new {
             self.file_piece(slot, self.clock.steady());
         }
-        if self.touched.len() > MOST_TOUCHED.max(2 * self.table.len()) {
+        if self.touched.len() > MOST_TOUCHED && self.touched.len() > 2 * self.table.len() {
             self.roll_touched();
         }
+    }
+
+    /// The conversation of a packet, and whether it begins; `None` if the packet is all there is of it, and was counted.
+    #[inline(never)]
+    fn enter(
+        &mut self,
+        packet: &Packet<'_>,
+        view: &View<'_>,
+        layers: &[Layer],
+        hash: u64,
+        stats: &mut Stats,
+    ) -> Option<(Slot, bool)> {
+        let found = self.table.find(hash, &view.tuple, packet.interface, layers).and_then(|found| match found {
+            Found::Flow(slot) => Some(slot),
+            Found::Opening(slot) => self.promote(slot),
+        });
+        if let Some(slot) = found {
+            if !self.is_reused(slot, view) {
+                return Some((slot, false));
+            }
+            self.end(slot, Ended::Reuse, stats);
+        }
+        self.make_room(stats);
+        stats.flows_opened += 1;
+        if Opening::is_one(view) && layers.is_empty() {
+            self.open(packet, view, hash);
+            return None;
+        }
+        let id = self.next_id();
+        let server = self.servers.recall(&view.tuple);
+        let slot = self.table.insert(hash, |addresses| {
+            let between = Between::new(&view.tuple, packet.interface, addresses);
+            let mut flow = Flow::new(Who { tag: Tag::new(id), between }, packet.time, view, layers);
+            server.into_iter().for_each(|server| flow.learn_server(server));
+            flow
+        });
+        Some((slot, true))
     }
 
     /// A connection begins with this SYN.

@@ -2,9 +2,11 @@
 
 use protocol_parsers::Timestamp;
 
+use crate::ahead::Ahead;
 use crate::conversations::Conversations;
-use crate::decode::{Decoded, Decoder, Plain, plain};
-use crate::{CallRecord, DropReason, FlowRecord, Metric, Options, Packet, Stats};
+use crate::decode::{Decoded, Decoder};
+use crate::table::Lookup;
+use crate::{CallRecord, DropReason, FlowRecord, Layer, Metric, Options, Packet, Stats};
 
 /// What goes in.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub struct FlowEngine {
     decoder: Decoder,
     conversations: Conversations,
     stats: Stats,
+    /// Of the packets that were read ahead.
+    layers: Vec<Layer>,
 }
 
 impl FlowEngine {
@@ -51,6 +55,7 @@ impl FlowEngine {
             decoder: Decoder::new(&options.limits),
             conversations: Conversations::new(options),
             stats: Stats::default(),
+            layers: Vec::new(),
         }
     }
 
@@ -62,46 +67,57 @@ impl FlowEngine {
         }
     }
 
+    /// What each packet needs is asked for step by step: each step looks at what the one before asked for.
     fn follow_all(&mut self, packets: &[Packet<'_>]) {
+        self.layers.clear();
         let mut ahead = [const { None }; AHEAD];
         for (packet, ahead) in packets.iter().zip(&mut ahead) {
-            *ahead = plain(packet);
-            if let Some(Plain { view, tag, hash }) = ahead {
-                *hash = self.conversations.hash(packet, view, tag.as_slice());
-                self.conversations.ask_for_place(*hash);
+            Ahead::read(packet, &mut self.decoder.layers, &mut self.layers, ahead);
+            if let Some(ahead) = ahead {
+                let layers = ahead.layers(&self.layers);
+                ahead.hash = self.conversations.table().hash(&ahead.view.tuple, packet.interface, layers);
+                self.conversations.table().ask_for_place(ahead.hash);
             }
         }
-        for plain in ahead.iter().flatten() {
-            self.conversations.ask_for(plain.hash);
+        for ahead in ahead.iter_mut().flatten() {
+            ahead.found = self.conversations.table().ask_for(ahead.hash);
+        }
+        for found in ahead.iter().flatten().filter_map(|ahead| ahead.found) {
+            self.conversations.ask_for_rest(found);
+        }
+        for found in ahead.iter().flatten().filter(|ahead| ahead.has_layers()).filter_map(|ahead| ahead.found) {
+            self.conversations.table().ask_for_layers(found);
         }
         for (packet, ahead) in packets.iter().zip(&ahead) {
             self.follow(packet, ahead.as_ref());
         }
     }
 
-    /// Follows a packet, which was read already if it is a plain one.
+    /// Follows a packet, which was mostly read already.
     #[inline]
-    fn follow(&mut self, packet: &Packet<'_>, plain: Option<&Plain<'_>>) {
+    fn follow(&mut self, packet: &Packet<'_>, ahead: Option<&Ahead<'_>>) {
         self.stats.packets += 1;
         self.advance(packet.time);
-        if let Some(Plain { view, tag, hash }) = plain {
+        if let Some(ahead) = ahead {
             self.stats.packets_followed += 1;
-            self.conversations.follow(packet, view, tag.as_slice(), *hash, &mut self.stats);
+            let layers = ahead.layers(&self.layers);
+            self.conversations.follow(packet, &ahead.view, layers, ahead.lookup(), &mut self.stats);
         } else {
-            self.follow_layered(packet);
+            self.follow_piece(packet);
         }
     }
 
-    /// Follows a packet that has to be read header by header.
-    fn follow_layered(&mut self, packet: &Packet<'_>) {
+    /// Follows a packet that was not read ahead: a piece of a larger one, or one that is dropped.
+    #[cold]
+    fn follow_piece(&mut self, packet: &Packet<'_>) {
         match self.decoder.decode(packet) {
             Err(dropped) => self.stats.count_drop(dropped.reason, u64::from(dropped.frames)),
             Ok((Decoded::Waits, _)) => {}
             Ok((Decoded::Packet(view), layers)) => {
                 self.stats.packets_followed += u64::from(view.frames);
                 let layers = layers.as_slice();
-                let hash = self.conversations.hash(packet, &view, layers);
-                self.conversations.follow(packet, &view, layers, hash, &mut self.stats);
+                let hash = self.conversations.table().hash(&view.tuple, packet.interface, layers);
+                self.conversations.follow(packet, &view, layers, Lookup { hash, guess: None }, &mut self.stats);
             }
         }
         self.count_fragments();

@@ -99,11 +99,10 @@ impl Between {
     /// Whether these are its addresses and ports.
     #[inline]
     pub(crate) fn is(&self, tuple: &Tuple, is_v6: bool, addresses: &Addresses) -> bool {
-        let [place, _] = self.hosts;
         self.ports == tuple.ports
             && match tuple.hosts {
                 Hosts::V4(hosts) => !is_v6 && hosts == self.hosts,
-                Hosts::V6(hosts) => is_v6 && addresses.get(place) == Some(&hosts),
+                Hosts::V6(hosts) => is_v6 && self.addresses(addresses) == Some(&hosts),
             }
     }
 
@@ -112,8 +111,14 @@ impl Between {
     }
 
     fn hosts(&self, is_v6: bool, addresses: &Addresses) -> Hosts {
+        if is_v6 { Hosts::V6(self.addresses(addresses).copied().unwrap_or_default()) } else { Hosts::V4(self.hosts) }
+    }
+
+    /// If these are of IPv6.
+    #[inline(always)]
+    pub(crate) fn addresses<'a>(&self, addresses: &'a Addresses) -> Option<&'a [[u64; 2]; 2]> {
         let [place, _] = self.hosts;
-        if is_v6 { Hosts::V6(addresses.get(place).copied().unwrap_or_default()) } else { Hosts::V4(self.hosts) }
+        addresses.get(place)
     }
 
     pub(crate) fn forget(&self, is_v6: bool, addresses: &mut Addresses) {

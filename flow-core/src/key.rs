@@ -113,12 +113,20 @@ impl Tuple {
 impl Hash for Tuple {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash_at(0, state);
+    }
+}
+
+impl Tuple {
+    /// Hashes it with where it was seen. Interfaces that differ only above the lower 16 bits have the same hash.
+    #[inline(always)]
+    pub(crate) fn hash_at(&self, interface: u32, state: &mut impl Hasher) {
         let [low, high] = self.ports.map(u64::from);
         match self.hosts {
             Hosts::V4([a, b]) => state.write_u64(u64::from(a) << 32 | u64::from(b)),
             Hosts::V6([[a, b], [c, d]]) => [a, b, c, d].into_iter().for_each(|word| state.write_u64(word)),
         }
-        state.write_u64(low << 32 | high << 16 | u64::from(self.protocol));
+        state.write_u64(u64::from(interface) << 48 | low << 32 | high << 16 | u64::from(self.protocol));
     }
 }
 

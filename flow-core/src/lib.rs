@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod ahead;
 mod clock;
 mod conversations;
 mod counts;

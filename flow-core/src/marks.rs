@@ -77,6 +77,13 @@ impl Marks {
         self.set(mark << end as u32, to);
     }
 
+    /// Whether the handshake is complete, this end was seen, and did not reset the connection.
+    #[inline(always)]
+    pub(crate) fn is_under_way(self, from: End) -> bool {
+        let seen = Self::ACK | Self::SEEN << from as u32;
+        self.0 & (seen | Self::RESET << from as u32) == seen
+    }
+
     /// Whether both ends have a mark.
     pub(crate) fn both(self, mark: u32) -> bool {
         self.0 & (mark * 3) == mark * 3

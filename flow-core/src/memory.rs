@@ -10,8 +10,8 @@ pub(crate) fn prefetch<T>(value: &T) {
         prefetch_line(begin.wrapping_add(line));
         line += LINE;
     }
-    if size_of::<T>() > LINE {
-        // It may begin within a line.
+    if size_of::<T>() > align_of::<T>() {
+        // It may begin within a line and end in another.
         prefetch_line(begin.wrapping_add(size_of::<T>() - 1));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use protocol_parsers::{Protocol, Status, Timestamp};
 
+use crate::memory::prefetch;
 use crate::metric::{Metric, MetricKey, MetricValues};
 use crate::record::{CallRecord, Conversation};
 use crate::{Limits, Transport};
@@ -29,8 +30,9 @@ struct Window {
     start: Timestamp,
     /// The next one's start.
     end: Timestamp,
-    rows: Vec<(u64, MetricKey, MetricValues)>,
-    index: HashTable<usize>,
+    rows: Vec<(MetricKey, MetricValues)>,
+    /// Hashes and places of the rows.
+    index: HashTable<(u64, usize)>,
     /// Bytes of text in the keys of `rows`.
     text: usize,
 }
@@ -107,6 +109,9 @@ impl Rollup {
     /// Changes the row of this key in every window. A key that finds no room is counted without what makes it special.
     pub(crate) fn add(&mut self, key: Key<'_>, change: impl Fn(&mut MetricValues)) {
         let hash = self.random.hash_one(key);
+        for window in &self.windows {
+            window.ask_for(hash);
+        }
         for window in &mut self.windows {
             if let Some(values) = window.row(hash, &key, self.most_rows, self.most_text) {
                 change(values);
@@ -189,26 +194,33 @@ impl Key<'_> {
 impl Window {
     fn row(&mut self, hash: u64, key: &Key<'_>, most_rows: usize, most_text: usize) -> Option<&mut MetricValues> {
         let rows = &self.rows;
-        let is_same = |row: &usize| rows.get(*row).is_some_and(|(other, row, _)| *other == hash && key.is(row));
+        let is_same =
+            |(other, place): &(u64, usize)| *other == hash && rows.get(*place).is_some_and(|(row, _)| key.is(row));
         let place = match self.index.find(hash, is_same) {
-            Some(place) => *place,
+            Some((_, place)) => *place,
             None if self.rows.len() >= most_rows || self.text + key.text_bytes() > most_text => return None,
             None => {
                 self.text += key.text_bytes();
                 let place = self.rows.len();
-                self.rows.push((hash, key.kept(), MetricValues::default()));
-                let rows = &self.rows;
-                self.index.insert_unique(hash, place, |row| rows.get(*row).map_or(0, |(hash, ..)| *hash));
+                self.rows.push((key.kept(), MetricValues::default()));
+                self.index.insert_unique(hash, (hash, place), |(hash, _)| *hash);
                 place
             }
         };
-        self.rows.get_mut(place).map(|(_, _, values)| values)
+        self.rows.get_mut(place).map(|(_, values)| values)
+    }
+
+    /// A row with this hash will be looked for soon. There are so many that they come from far.
+    fn ask_for(&self, hash: u64) {
+        if let Some((_, place)) = self.index.find(hash, |(other, _)| *other == hash) {
+            self.rows.get(*place).into_iter().for_each(prefetch);
+        }
     }
 
     fn flush(&mut self, hand_out: &mut dyn FnMut(Metric)) {
         self.index.clear();
         self.text = 0;
-        for (_, key, values) in self.rows.drain(..) {
+        for (key, values) in self.rows.drain(..) {
             hand_out(Metric { start: self.start, window: self.length, key, values });
         }
     }

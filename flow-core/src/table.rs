@@ -1,6 +1,6 @@
 //! All conversations: found by key, looked at when their time has come.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Duration;
 
 use protocol_parsers::Timestamp;
@@ -23,6 +23,15 @@ pub(crate) type Slot = u32;
 pub(crate) enum Found {
     Flow(Slot),
     Opening(Slot),
+}
+
+/// How a conversation is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Lookup {
+    /// Of its key.
+    pub(crate) hash: u64,
+    /// Where it was by its hash alone, a moment ago.
+    pub(crate) guess: Option<Slot>,
 }
 
 /// In the index, on the slots of those that are opening.
@@ -56,7 +65,8 @@ pub(crate) struct Table {
     /// When the running pieces are over.
     piece_ends: Vec<Timestamp>,
     vlan_in_key: bool,
-    interface_in_key: bool,
+    /// The bits of an interface that are in the key: all or none.
+    interface_mask: u32,
 }
 
 impl Table {
@@ -73,7 +83,7 @@ impl Table {
             pieces: Wheel::new(),
             piece_ends: Vec::new(),
             vlan_in_key: options.vlan_in_key,
-            interface_in_key: options.interface_in_key,
+            interface_mask: if options.interface_in_key { u32::MAX } else { 0 },
         }
     }
 
@@ -93,23 +103,33 @@ impl Table {
 
     #[inline]
     pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &[Layer]) -> Option<Found> {
-        let is_here = |other: u32| !self.interface_in_key || other == interface;
         let found = self.index.find(hash, |slot| match found(slot) {
-            Found::Flow(slot) => self.flows.get(slot).is_some_and(|flow| {
-                let Flow { who, marks, side, .. } = flow;
-                who.between.is(tuple, marks.is_v6(), &self.addresses)
-                    && marks.transport().ip_protocol() == tuple.protocol
-                    && is_here(who.between.interface)
-                    && (side.is_none() && layers.is_empty() || self.in_key(flow.layers()).eq(self.in_key(layers)))
-            }),
+            Found::Flow(slot) => self.is_at(slot, tuple, interface, layers),
             Found::Opening(slot) => self.openings.get(slot).is_some_and(|opening| {
                 opening.between.is(tuple, opening.is_v6(), &self.addresses)
                     && tuple.protocol == Tuple::TCP
-                    && is_here(opening.between.interface)
+                    && (opening.between.interface ^ interface) & self.interface_mask == 0
                     && self.in_key(layers).next().is_none()
             }),
         });
         found.map(self::found)
+    }
+
+    /// Whether the conversation with this key is there.
+    #[inline]
+    pub(crate) fn is_at(&self, slot: Slot, tuple: &Tuple, interface: u32, layers: &[Layer]) -> bool {
+        let Some(flow) = self.flows.get(slot) else { return false };
+        let Flow { who, marks, side, .. } = flow;
+        who.between.is(tuple, marks.is_v6(), &self.addresses)
+            && marks.transport().ip_protocol() == tuple.protocol
+            && (who.between.interface ^ interface) & self.interface_mask == 0
+            && (side.is_none() && layers.is_empty() || self.are_alike(flow.layers(), layers))
+            && who.tag.id() != 0
+    }
+
+    /// Whether layers distinguish no conversations.
+    fn are_alike(&self, one: &[Layer], other: &[Layer]) -> bool {
+        one == other || self.in_key(one).eq(self.in_key(other))
     }
 
     /// A conversation with this hash will be looked for soon.
@@ -122,11 +142,45 @@ impl Table {
 
     /// And after that it will be looked at.
     #[inline(always)]
-    pub(crate) fn ask_for(&self, hash: u64) {
-        match self.index.guess(hash).map(found) {
-            Some(Found::Flow(slot)) => self.flows.get(slot).into_iter().for_each(prefetch),
-            Some(Found::Opening(slot)) => self.openings.get(slot).into_iter().for_each(prefetch),
-            None => {}
+    pub(crate) fn ask_for(&self, hash: u64) -> Option<Found> {
+        let found = found(self.index.guess(hash)?);
+        match found {
+            Found::Flow(slot) => self.flows.get(slot).into_iter().for_each(prefetch),
+            Found::Opening(slot) => self.openings.get(slot).into_iter().for_each(prefetch),
+        }
+        Some(found)
+    }
+
+    /// And what lies beside it.
+    #[inline(always)]
+    pub(crate) fn ask_for_rest(&self, found: Found) {
+        let (between, is_v6) = match found {
+            Found::Flow(slot) => {
+                let Some(flow) = self.flows.get(slot) else { return };
+                flow.side.as_deref().into_iter().for_each(prefetch);
+                flow.reading.as_deref().into_iter().for_each(prefetch);
+                // It will be filed anew when it is over.
+                if flow.marks.has(Marks::FIN * 3) {
+                    self.ends.ask_for(slot);
+                }
+                (flow.who.between, flow.marks.is_v6())
+            }
+            Found::Opening(slot) => {
+                let Some(opening) = self.openings.get(slot) else { return };
+                self.opening_ends.ask_for(slot);
+                (opening.between, opening.is_v6())
+            }
+        };
+        if is_v6 {
+            between.addresses(&self.addresses).into_iter().for_each(prefetch);
+        }
+    }
+
+    /// And what was taken off its packets.
+    #[inline(always)]
+    pub(crate) fn ask_for_layers(&self, found: Found) {
+        if let Found::Flow(slot) = found {
+            self.flows.get(slot).and_then(|flow| flow.layers().first()).into_iter().for_each(prefetch);
         }
     }
 
@@ -217,13 +271,10 @@ impl Table {
         limits: &Limits,
         request_deadline: impl Fn(&Flow) -> Timestamp,
     ) -> Option<(Slot, Reason)> {
-        loop {
+        // Asked for every packet, and nearly never true.
+        while self.soonest() < now {
             // The earliest of all, so that what happens does not depend on how often anybody asks.
-            let [(soonest, reason), others @ ..] = self.by_time();
-            // Asked for every packet, and nearly never true.
-            if soonest >= now {
-                return None;
-            }
+            let [(_, reason), others @ ..] = self.by_time();
             let until = others.iter().fold(now, |until, (other, _)| until.min(*other + Duration::from_nanos(1)));
             let Self { flows, openings, ends, opening_ends, requests, pieces, piece_ends, .. } = self;
             let of_flow =
@@ -240,6 +291,7 @@ impl Table {
                 return Some((slot, reason));
             }
         }
+        None
     }
 
     /// When one may want to be looked at.
@@ -282,8 +334,14 @@ impl Table {
         flows.chain(openings.into_iter().map(|(_, slot)| Found::Opening(slot))).collect()
     }
 
-    /// The wheels by when they may have one, the earliest first.
     #[inline(always)]
+    fn soonest(&self) -> Timestamp {
+        let [ends, openings] = [self.ends.soonest(), self.opening_ends.soonest()];
+        let [requests, pieces] = [self.requests.soonest(), self.pieces.soonest()];
+        ends.min(openings).min(requests.min(pieces))
+    }
+
+    /// The wheels by when they may have one, the earliest first.
     fn by_time(&self) -> [(Timestamp, Reason); 4] {
         let mut all = [
             (self.ends.soonest(), Reason::End),
@@ -306,12 +364,8 @@ impl Table {
 
     #[inline]
     pub(crate) fn hash(&self, tuple: &Tuple, interface: u32, layers: &[Layer]) -> u64 {
-        use std::hash::{Hash, Hasher};
         let mut hasher = self.random.build_hasher();
-        tuple.hash(&mut hasher);
-        if self.interface_in_key {
-            hasher.write_u32(interface);
-        }
+        tuple.hash_at(interface & self.interface_mask, &mut hasher);
         if !layers.is_empty() {
             self.in_key(layers).for_each(|layer| layer.hash(&mut hasher));
         }

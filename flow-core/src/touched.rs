@@ -2,9 +2,13 @@
 
 use crate::Close;
 use crate::flow::{Addresses, Flow, Snapshot};
+use crate::memory::prefetch;
 use crate::reader::Reading;
 use crate::rollup::{Key, Rollup};
 use crate::table::{Slot, Table};
+
+/// So many are asked of the memory before they are looked at.
+const AHEAD: usize = 8;
 
 /// Those that have something new.
 #[derive(Default)]
@@ -24,6 +28,12 @@ impl Touched {
 
     pub(crate) fn len(&self) -> usize {
         self.list.len() + self.openings.len()
+    }
+
+    /// It will be asked soon whether this conversation is noted.
+    #[inline(always)]
+    pub(crate) fn ask_for(&self, slot: Slot) {
+        self.places.get(slot as usize).into_iter().for_each(prefetch);
     }
 
     /// Before a packet of this conversation is counted.
@@ -88,15 +98,19 @@ impl Touched {
                 roll(&opening.flow(0, addresses), &Snapshot::default(), None, addresses, rollup);
             }
         }
-        for (slot, before) in self.list.drain(..) {
-            let Some(slot) = slot else { continue };
+        for (place, (slot, before)) in self.list.iter().enumerate() {
+            if let Some((Some(later), _)) = self.list.get(place + AHEAD) {
+                table.look(*later).into_iter().for_each(prefetch);
+            }
+            let Some(slot) = *slot else { continue };
             if let Some(place) = self.places.get_mut(slot as usize) {
                 *place = 0;
             }
             if let Some(flow) = table.look(slot) {
-                roll(flow, &before, None, &table.addresses, rollup);
+                roll(flow, before, None, &table.addresses, rollup);
             }
         }
+        self.list.clear();
     }
 }
 

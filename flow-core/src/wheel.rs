@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 
 use protocol_parsers::Timestamp;
 
+use crate::memory::prefetch;
 use crate::table::Slot;
 
 /// A tick is 2²⁰ nanoseconds, about a millisecond.
@@ -75,6 +76,12 @@ impl Wheel {
     /// Whether a slot is filed.
     pub(crate) fn is_filed(&self, slot: Slot) -> bool {
         self.links.get(slot as usize).is_some_and(|link| link.next != NOWHERE)
+    }
+
+    /// A slot will be taken out or filed soon.
+    #[inline(always)]
+    pub(crate) fn ask_for(&self, slot: Slot) {
+        self.links.get(slot as usize).into_iter().for_each(prefetch);
     }
 
     /// Files a slot, which is filed nowhere yet.

@@ -34,6 +34,8 @@ pub fn many(flows: u32, packets: u32, work: Work, shape: Shape) -> Result<Many> 
     let mut options = work.options();
     options.metrics = false;
     options.limits.flows = flows as usize;
+    // All end at once.
+    options.limits.waiting_records = flows as usize;
     let mut crowd = Crowd {
         counted: Counted::new(options),
         quiet: Quiet::new(shape),
@@ -93,8 +95,9 @@ impl Crowd {
             let group: Vec<_> = starts
                 .zip(&self.ends)
                 .map(|(start, end)| {
-                    // Time hardly passes, so that no connection is over because it is quiet.
-                    self.time_ns += 1000;
+                    // Time hardly passes, so that no connection is over because it is quiet, nor takes long to open: ten million of
+                    // them take a second.
+                    self.time_ns += 100;
                     ethernet(self.time_ns, &self.frames[start..*end])
                 })
                 .collect();

@@ -114,16 +114,11 @@ impl Decoder {
         Self { layers: Layers::NONE, fragments: Fragments::new(limits), joined: Vec::new() }
     }
 
-    /// Reads one frame, whatever it holds: plain ones are read cheaper by [`plain`]. Its tags and tunnels are in `layers` until the next.
+    /// Reads one frame, whatever it holds. Its tags and tunnels are in `layers` until the next.
     pub(crate) fn decode<'a>(&'a mut self, packet: &Packet<'a>) -> Result<(Decoded<'a>, &'a Layers), Dropped> {
         let Self { layers, fragments, joined } = self;
-        layers.clear();
-        if let Some(id) = packet.vlan {
-            layers.push(Layer::Vlan(id & 0xfff));
-        }
         fragments.frame(packet);
-        let frame = Region::new(packet.captured, packet.original_len.max(packet.captured.len() as u32));
-        let walked = walk(Next::Link(packet.link), frame, layers, Some(fragments));
+        let walked = walk_frame(packet, layers, fragments);
         let decoded = match walked.map_err(|reason| Dropped { reason, frames: 1 })? {
             Walked::Waits => Decoded::Waits,
             Walked::Packet(mut view) => {
@@ -146,6 +141,32 @@ impl Decoder {
         };
         Ok((decoded, layers))
     }
+}
+
+/// Reads a frame that holds a whole packet: `None` for the pieces of one, and for what is not followed.
+pub(crate) fn whole<'a>(packet: &Packet<'a>, layers: &mut Layers) -> Option<View<'a>> {
+    match walk_frame(packet, layers, &mut NoPieces) {
+        Ok(Walked::Packet(view)) => Some(View { frames: 1, frame_bytes: u64::from(packet.original_len), ..view }),
+        _ => None,
+    }
+}
+
+/// Leaves pieces to somebody else.
+struct NoPieces;
+
+impl Joins for NoPieces {
+    fn add(&mut self, _: &Layers, _: Piece, _: Region<'_>) -> Result<Option<Joined>, DropReason> {
+        Ok(None)
+    }
+}
+
+fn walk_frame<'a>(packet: &Packet<'a>, layers: &mut Layers, joins: &mut impl Joins) -> Result<Walked<'a>, DropReason> {
+    layers.clear();
+    if let Some(id) = packet.vlan {
+        layers.push(Layer::Vlan(id & 0xfff));
+    }
+    let frame = Region::new(packet.captured, packet.original_len.max(packet.captured.len() as u32));
+    walk(Next::Link(packet.link), frame, layers, Some(joins))
 }
 
 /// Takes off one header after the other. Without `fragments`, none are waited for.

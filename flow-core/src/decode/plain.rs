@@ -15,8 +15,6 @@ pub(crate) struct Plain<'a> {
     pub(crate) view: View<'a>,
     /// Of its VLAN.
     pub(crate) tag: Option<Layer>,
-    /// For whoever looks for its conversation.
-    pub(crate) hash: u64,
 }
 
 /// A frame of Ethernet, with a VLAN tag or without, IPv4 without options or IPv6 without extension headers, and TCP or UDP that is no tunnel. `None` for every other:
@@ -71,5 +69,5 @@ pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
     if protocol == Tuple::UDP && may_be_tunnel(&view) {
         return None;
     }
-    Some(Plain { view, tag: tag.map(|tag| Layer::Vlan(tag & 0xfff)), hash: 0 })
+    Some(Plain { view, tag: tag.map(|tag| Layer::Vlan(tag & 0xfff)) })
 }

@@ -150,9 +150,30 @@ impl Flow {
         payload: u32,
     ) {
         let flags = header.flags;
-        if flags.is_special() {
-            self.count_flags(from, header);
+        if flags.is_special() || !self.marks.is_under_way(from) {
+            self.begin_or_end(from, time, header, options, payload);
         }
+        if flags.rst() {
+            return;
+        }
+        self.measure(from, time, header, options, payload);
+        if !flags.syn() && (payload > 0 || !self.marks.has(Marks::ACK)) {
+            self.marks.set(Marks::BEYOND_HANDSHAKE, true);
+        }
+        if flags.fin() && header.seq.wrapping_add(payload + 1 + u32::from(flags.syn())) == self.tcp.edges[from] {
+            self.marks.set_of(from, Marks::FIN, true);
+        }
+        let other = from.other();
+        if flags.ack() && self.marks.of(other, Marks::FIN) && distance(self.tcp.edges[other], header.ack) >= 0 {
+            self.marks.set_of(other, Marks::FIN_HEARD, true);
+        }
+    }
+
+    /// What is only to be done while a connection is not simply under way.
+    #[inline(never)]
+    fn begin_or_end(&mut self, from: End, time: Timestamp, header: &TcpHeader, options: TcpOptions<'_>, payload: u32) {
+        let flags = header.flags;
+        self.count_flags(from, header);
         if self.marks.of(from, Marks::RESET) && self.goes_on(from, header, payload) {
             self.marks.clear_both(Marks::RESET);
         }
@@ -165,17 +186,6 @@ impl Flow {
         }
         if !self.marks.of(from, Marks::SEEN) || flags.syn() {
             self.begin(from, header, options);
-        }
-        self.measure(from, time, header, options, payload);
-        if !flags.syn() && (payload > 0 || !self.marks.has(Marks::ACK)) {
-            self.marks.set(Marks::BEYOND_HANDSHAKE, true);
-        }
-        if flags.fin() && header.seq.wrapping_add(payload + 1 + u32::from(flags.syn())) == self.tcp.edges[from] {
-            self.marks.set_of(from, Marks::FIN, true);
-        }
-        let other = from.other();
-        if flags.ack() && self.marks.of(other, Marks::FIN) && distance(self.tcp.edges[other], header.ack) >= 0 {
-            self.marks.set_of(other, Marks::FIN_HEARD, true);
         }
     }
 

@@ -71,12 +71,17 @@ fn asking_for_records_rarely_changes_none_of_them() {
 
 #[test]
 fn packets_in_groups_give_the_same_records_as_each_by_itself() {
-    // Ethernet, with and without a tag: read ahead or not.
+    // Ethernet, with and without a tag or a tunnel, some in pieces: whatever is read ahead or not.
     let frames: Vec<(Timestamp, Vec<u8>)> = traffic()
         .into_iter()
-        .map(|Frame { time, bytes }| {
-            let tag: &[u8] = if bytes.len() % 5 == 0 { &[0x81, 0, 0, 9] } else { &[] };
-            (time, [&[2; 12], tag, &[8, 0], &bytes[..]].concat())
+        .flat_map(|Frame { time, bytes }| {
+            let ethernet = |tag: &[u8], packet: &[u8]| (time, [&[2; 12], tag, &[8, 0], packet].concat());
+            match bytes.len() % 5 {
+                0 => vec![ethernet(&[0x81, 0, 0, 9], &bytes)],
+                1 => vec![ethernet(&[], &ip(4, 0, &bytes))],
+                2 => vec![ethernet(&[], &ip(4, 0x2000, &bytes[..16])), ethernet(&[], &ip(4, 2, &bytes[16..]))],
+                _ => vec![ethernet(&[], &bytes)],
+            }
         })
         .collect();
     let packets: Vec<Packet<'_>> = frames
@@ -92,6 +97,31 @@ fn packets_in_groups_give_the_same_records_as_each_by_itself() {
         assert_eq!(together.metrics, by_itself.metrics, "{group}");
         assert_eq!(together.engine.stats(), by_itself.engine.stats(), "{group}");
     }
+}
+
+/// An IPv4 packet, or a piece of one.
+fn ip(protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    let [length, fragment] = [20 + payload.len() as u16, fragment].map(u16::to_be_bytes);
+    let header = [&[0x45, 0], &length[..], &[0, 7], &fragment, &[64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]];
+    [&header.concat(), payload].concat()
+}
+
+#[test]
+fn what_ended_since_it_was_looked_for_is_not_found() {
+    // Addresses and ports as those of no conversation at all.
+    let mut nobody = [0; 40];
+    (nobody[0], nobody[3], nobody[9], nobody[32], nobody[33]) = (0x45, 40, 6, 0x50, 0x10);
+    let mut other = nobody;
+    other[12] = 10;
+    let frames = [other, nobody].map(|packet| [&[2; 12], &[8, 0][..], &packet].concat());
+    let packets: Vec<Packet<'_>> = [(0, 0), (0, 1), (400, 0), (400, 1)]
+        .map(|(seconds, which)| {
+            let time = Timestamp::from_nanos((1_000_000 + seconds) * 1_000_000_000);
+            Packet { time, ..crate::decode::frame(LinkType::ETHERNET, &frames[which]) }
+        })
+        .into();
+    let (by_itself, together) = (grouped(&packets, 1), grouped(&packets, 2));
+    assert_eq!((together.flows.len(), together.flows), (4, by_itself.flows));
 }
 
 fn grouped(packets: &[Packet<'_>], group: usize) -> Lab {
