@@ -189,9 +189,7 @@ impl Conversations {
         }
         // A later end need not be noted: it is found when the noted one has come.
         let ends_otherwise = is_new || flow.marks.ends_otherwise(before);
-        if let (Some(reading), Some(reader)) = (flow.reading.as_deref().filter(|_| view.payload_len() > 0), reader)
-            && let Some(deadline) = reader.poll_timeout(reading)
-        {
+        if let Some(deadline) = reader.filter(|_| view.payload_len() > 0).and_then(|reader| reader.poll_timeout(flow)) {
             self.table.file_request(slot, self.clock.steady_at(deadline));
         }
         if ends_otherwise {
@@ -323,8 +321,7 @@ impl Conversations {
         let Self { table, reader, clock, options, .. } = self;
         let now = clock.steady();
         table.due(now, &options.limits, |flow| {
-            let deadline =
-                reader.as_ref().zip(flow.reading.as_deref()).and_then(|(reader, of)| reader.poll_timeout(of));
+            let deadline = reader.as_ref().and_then(|reader| reader.poll_timeout(flow));
             deadline.map_or(now, |deadline| clock.steady_at(deadline))
         })
     }
@@ -359,7 +356,7 @@ impl Conversations {
         let Some(reading) = flow.reading.as_deref_mut() else { return };
         let speakers = Speakers { who: flow.who, marks: flow.marks, addresses, base: reading.base() };
         reader.handle_timeout(speakers, &mut reading.connection, self.clock.told());
-        if let Some(deadline) = reader.poll_timeout(reading) {
+        if let Some(deadline) = reader.poll_timeout(flow) {
             // What is due is done: the next time is never before now.
             self.table.file_request(slot, self.clock.steady_at(deadline).max(self.clock.steady()));
         }

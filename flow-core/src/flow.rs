@@ -12,6 +12,7 @@ use crate::key::{End, Hosts, Tuple};
 use crate::marks::Marks;
 use crate::reader::Reading;
 use crate::record::{SYSTEM_PORTS, nanos};
+use crate::segments::Early;
 use crate::slab::Slab;
 use crate::tag::Tag;
 use crate::tcp::{Again, Ended, Handshake, Holes, Tcp};
@@ -64,6 +65,8 @@ pub(crate) struct Side {
     /// A handshake that is not as all others.
     pub(crate) handshake: Option<Box<Handshake>>,
     pub(crate) holes: Option<Box<[Holes; 2]>>,
+    /// What came before the bytes that it acknowledges.
+    pub(crate) early: Option<Box<Early>>,
     pub(crate) echoes: Option<Box<Echoes>>,
     /// What each end sent again.
     pub(crate) again: Option<Box<[Option<Again>; 2]>>,
@@ -260,6 +263,11 @@ impl Flow {
         sums.packets += u64::from(view.frames);
         sums.bytes += view.frame_bytes;
         sums.payload_bytes += u64::from(view.payload_len());
+    }
+
+    /// When bytes that others wait for are given up.
+    pub(crate) fn early_deadline(&self) -> Option<Timestamp> {
+        self.side.as_deref()?.early.as_deref()?.deadline()
     }
 
     pub(crate) fn side_mut(&mut self) -> &mut Side {

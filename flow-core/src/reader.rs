@@ -7,7 +7,6 @@ use protocol_parsers::{Call, Connection, Dissector, Opening, Protocol, Side, Str
 use crate::flow::{Addresses, Flow, Who};
 use crate::key::End;
 use crate::marks::Marks;
-use crate::segments::Early;
 use crate::tcp::{Piece, Stream};
 use crate::{CallRecord, Conversation, Sides, Transport};
 
@@ -16,11 +15,9 @@ pub(crate) struct Reading {
     pub(crate) streams: [Stream; 2],
     /// What the conversation says.
     pub(crate) connection: Connection,
-    /// What came before the bytes that it acknowledges.
-    pub(crate) early: Option<Box<Early>>,
 }
 
-const _: () = assert!(size_of::<Reading>() <= 112, "with what a heap takes for itself, 128 bytes");
+const _: () = assert!(size_of::<Reading>() <= 104, "with what a heap takes for itself, 112 bytes");
 
 impl Reading {
     fn new(flow: &Flow) -> Self {
@@ -38,7 +35,7 @@ impl Reading {
                 streams[end].begin(first);
             }
         }
-        Self { streams, connection, early: None }
+        Self { streams, connection }
     }
 
     /// The application protocol found so far.
@@ -54,11 +51,6 @@ impl Reading {
     /// Sequence numbers of the streams' first bytes.
     pub(crate) fn base(&self) -> [Option<u32>; 2] {
         self.streams.each_ref().map(Stream::base)
-    }
-
-    /// When bytes that others wait for are given up.
-    pub(crate) fn early_deadline(&self) -> Option<Timestamp> {
-        self.early.as_deref().and_then(Early::deadline)
     }
 }
 
@@ -121,9 +113,9 @@ impl Reader {
     }
 
     /// When a request's deadline passes, or that of bytes which others wait for.
-    pub(crate) fn poll_timeout(&self, reading: &Reading) -> Option<Timestamp> {
-        let request = reading.connection.poll_timeout(&self.dissector.options().limits);
-        request.into_iter().chain(reading.early_deadline()).min()
+    pub(crate) fn poll_timeout(&self, flow: &Flow) -> Option<Timestamp> {
+        let request = flow.reading.as_deref()?.connection.poll_timeout(&self.dissector.options().limits);
+        request.into_iter().chain(flow.early_deadline()).min()
     }
 
     pub(crate) fn has_calls(&self) -> bool {

@@ -62,8 +62,10 @@ impl Passage<'_, '_> {
         if self.is_waiting_in_vain(&segment) {
             self.give_up();
         }
-        let Some(reading) = self.reader.open(self.flow) else { return };
-        match reading.early.as_deref().map(|early| early.from) {
+        if self.reader.open(self.flow).is_none() {
+            return;
+        }
+        match self.flow.side.as_deref().and_then(|side| side.early.as_deref()).map(|early| early.from) {
             Some(from) if from == segment.from => self.keep(&segment),
             Some(_) => {
                 self.hand_on(&segment, false);
@@ -83,16 +85,18 @@ impl Passage<'_, '_> {
 
     /// Gives up if it has taken too long.
     pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
-        if self.flow.reading.as_deref().and_then(Reading::early_deadline).is_some_and(|deadline| deadline <= now) {
+        if self.flow.early_deadline().is_some_and(|deadline| deadline <= now) {
             self.give_up();
         }
     }
 
     /// Whether this segment shows that what others wait for will not come.
     fn is_waiting_in_vain(&mut self, segment: &Segment<'_>) -> bool {
-        let Some(reading) = self.flow.reading.as_deref_mut() else { return false };
-        let deadline = reading.early_deadline();
-        let Some(early) = &mut reading.early else { return false };
+        let deadline = self.flow.early_deadline();
+        let Some(early) = self.flow.side.as_deref_mut().and_then(|side| side.early.as_deref_mut()) else {
+            return false;
+        };
+        let Some(reading) = self.flow.reading.as_deref() else { return false };
         early.patience = early.patience.saturating_sub(1);
         let seq = segment.header.seq;
         let stream = &reading.streams[segment.from];
@@ -114,12 +118,11 @@ impl Passage<'_, '_> {
 
     fn keep(&mut self, segment: &Segment<'_>) {
         let Segment { from, time, header, payload } = *segment;
-        let Some(reading) = self.flow.reading.as_deref_mut() else { return };
         if payload.len == 0 && !header.flags.fin() {
             return;
         }
         let kept = Kept { time, header, len: payload.len, bytes: payload.bytes.into() };
-        let early = reading.early.get_or_insert_with(|| Box::new(Early::new(from)));
+        let early = self.flow.side_mut().early.get_or_insert_with(|| Box::new(Early::new(from)));
         early.held += kept.memory();
         *self.shared.held += kept.memory();
         early.segments.push_back(kept);
@@ -140,8 +143,9 @@ impl Passage<'_, '_> {
     /// The first that waits, if it is wanted, by whether what it acknowledges was seen.
     fn next_kept(&mut self, is_wanted: impl Fn(bool) -> bool) -> Option<(End, Kept)> {
         let fins = End::BOTH.map(|end| self.flow.fin(end));
-        let reading = self.flow.reading.as_deref_mut()?;
-        let early = reading.early.as_mut()?;
+        let reading = self.flow.reading.as_deref()?;
+        let waits = &mut self.flow.side.as_deref_mut()?.early;
+        let early = waits.as_mut()?;
         let from = early.from;
         let ack = early.segments.front()?.header.ack;
         let fin = fins[from.other()].is_some_and(|fin| ack == fin.wrapping_add(1));
@@ -153,7 +157,7 @@ impl Passage<'_, '_> {
         early.held -= kept.memory();
         *self.shared.held -= kept.memory();
         if early.segments.is_empty() {
-            reading.early = None;
+            *waits = None;
         }
         Some((from, kept))
     }
