@@ -150,7 +150,7 @@ impl Connection {
     pub fn memory(&self) -> usize {
         match &self.form {
             Form::AtRest(at_rest) => at_rest.parser.as_deref().map_or(0, Parser::memory),
-            Form::Active(active) => size_of::<Active>() + active.memory(),
+            Form::Active(active) => active.memory(),
         }
     }
 }
@@ -209,7 +209,7 @@ impl Active {
         let buffers: usize = self.lanes.iter().filter_map(|lane| lane.buffer.as_deref()).map(Buffer::memory).sum();
         let parser = self.parser.as_deref().map_or(0, Parser::memory);
         let kept = self.kept.as_deref().map_or(0, Detection::memory);
-        buffers + parser + kept + self.open.memory()
+        size_of::<Self>() + buffers + parser + kept + self.open.memory()
     }
 
     pub(crate) fn is_reading(&self) -> bool {

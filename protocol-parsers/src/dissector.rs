@@ -109,6 +109,9 @@ impl Dissector {
             if let Form::Active(active) = core::mem::replace(&mut connection.form, at_rest) {
                 self.retire(active);
             }
+        } else {
+            // Calls and what is kept for the next chunk have grown since they were let in.
+            self.make_room(active, 0);
         }
     }
 

@@ -86,7 +86,7 @@ impl Dissector {
     }
 
     fn open_request(&mut self, connection: &mut Active, side: Side, key: Key, beginning: &Beginning) -> usize {
-        self.make_room(connection);
+        self.make_room(connection, 1);
         connection.unmark();
         let mut record = core::mem::replace(&mut self.draft, self.records.pop().unwrap_or_default());
         record.start = beginning.time;
@@ -127,7 +127,7 @@ impl Dissector {
                 return None;
             }
             Place::Nowhere => {
-                self.make_room(connection);
+                self.make_room(connection, 1);
                 let mut record = self.records.pop().unwrap_or_default();
                 record.start = beginning.time;
                 record.from_server = requester == Side::Server;
@@ -342,15 +342,15 @@ impl Dissector {
         }
     }
 
-    /// Keeps the bounds of one connection.
-    fn make_room(&mut self, connection: &mut Active) {
+    /// Keeps the bounds of one connection, with so many calls to come.
+    pub(crate) fn make_room(&mut self, connection: &mut Active, coming: usize) {
         let (most, bytes) = (self.options.limits.open_requests, self.options.limits.connection_bytes);
         // The whole sum is only worth its cost once the open calls alone are a good part of it.
         let crowded = |connection: &Active| {
-            connection.open.len() >= most || connection.open.memory() > bytes / 8 && connection.memory() > bytes
+            connection.open.len() + coming > most || connection.open.memory() > bytes / 8 && connection.memory() > bytes
         };
         while !connection.open.is_empty() && crowded(connection) {
-            self.stats.late_places_dropped += connection.open.drop_vacant(most.saturating_sub(1));
+            self.stats.late_places_dropped += connection.open.drop_vacant(most.saturating_sub(coming));
             if !crowded(connection) {
                 break;
             }

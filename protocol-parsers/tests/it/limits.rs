@@ -219,3 +219,24 @@ fn bounds_of_nothing_are_survived() {
         assert_eq!(stats(bound, limits.clone()).calls, 0, "{}", bound.name);
     }
 }
+
+#[test]
+fn a_connection_never_holds_more_than_it_may_whatever_comes_next() {
+    for length in (0..4_000).step_by(97) {
+        let request = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(length));
+        // What is not complete waits beside them.
+        let unfinished = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(60_000));
+        let mut dissector = Dissector::new(Options::default());
+        let mut connection = Connection::new(Opening::TCP);
+        let mut offset = 0;
+        for bytes in std::iter::repeat_n(request, 2_000).chain([unfinished]) {
+            let (time, bytes) = (Timestamp::from_nanos(offset), bytes.as_bytes());
+            dissector.push(&mut connection, StreamChunk { side: C, time, offset, bytes, missing: 0 });
+            offset += bytes.len() as u64;
+            while dissector.poll().is_some() {}
+            let held = connection.memory();
+            assert!(held <= Limits::default().connection_bytes, "{held} after requests of {length} more bytes");
+        }
+        assert!(dissector.stats().requests_evicted > 0, "{length}");
+    }
+}
