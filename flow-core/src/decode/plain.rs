@@ -17,8 +17,8 @@ pub(crate) struct Plain<'a> {
     pub(crate) tag: Option<Layer>,
 }
 
-/// A frame of Ethernet, with a VLAN tag or without, IPv4 without options or IPv6 without extension headers, and TCP or UDP that is no tunnel. `None` for every other:
-/// those are read header by header, with the same result for these.
+/// A frame of Ethernet, with a VLAN tag or without, IPv4 without options or IPv6 without extension headers, and TCP or UDP that is no
+/// tunnel. `None` for every other: those are read header by header, with the same result for these.
 #[inline(always)]
 pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
     if packet.link != LinkType::ETHERNET {
