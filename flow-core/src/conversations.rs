@@ -11,14 +11,14 @@ use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
 use crate::reader::{Reader, Speakers};
-use crate::rollup::Rollup;
+use crate::rollup::{Rollup, Rows};
 use crate::segments::Passage;
 use crate::servers::Servers;
 use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tag::Tag;
 use crate::tcp::{Ended, Piece, Shared};
 use crate::touched::Touched;
-use crate::{CallRecord, FlowRecord, Layer, Metric, Options, Output, Packet, Stats};
+use crate::{CallRecord, FlowRecord, Layer, Options, Output, Packet, Stats};
 
 /// All conversations and what waits to be handed out.
 pub(crate) struct Conversations {
@@ -29,7 +29,7 @@ pub(crate) struct Conversations {
     servers: Servers,
     touched: Touched,
     flows: VecDeque<FlowRecord>,
-    metrics: VecDeque<Metric>,
+    metrics: VecDeque<Rows>,
     clock: Clock,
     /// Rows of metrics that nobody polled.
     metrics_lost: u64,
@@ -107,7 +107,13 @@ impl Conversations {
             // The calls of the last windows were counted as they were handed out above.
             self.flush_metrics(Rollup::finish);
         }
-        self.metrics.pop_front().map(Output::Metric)
+        while let Some(rows) = self.metrics.front_mut() {
+            if let Some(metric) = rows.next() {
+                return Some(Output::Metric(metric));
+            }
+            self.metrics.pop_front();
+        }
+        None
     }
 
     fn poll_call(&mut self) -> Option<CallRecord<'_>> {
@@ -426,14 +432,14 @@ impl Conversations {
     }
 
     /// Puts the rows of windows that are over to what waits.
-    fn flush_metrics(&mut self, flush: impl FnOnce(&mut Rollup, &mut dyn FnMut(Metric))) {
+    fn flush_metrics(&mut self, flush: impl FnOnce(&mut Rollup, &mut dyn FnMut(Rows))) {
         let Self { rollup: Some(rollup), metrics, metrics_lost, options, .. } = self else { return };
-        flush(rollup, &mut |metric| {
-            if metrics.len() < options.limits.waiting_records {
-                metrics.push_back(metric);
-            } else {
-                *metrics_lost += 1;
-            }
+        flush(rollup, &mut |mut rows| {
+            let waiting: usize = metrics.iter().map(Rows::len).sum();
+            let (room, came) = (options.limits.waiting_records.saturating_sub(waiting), rows.len());
+            rows.truncate(room);
+            *metrics_lost += (came - rows.len()) as u64;
+            metrics.push_back(rows);
         });
     }
 

@@ -1,6 +1,7 @@
 //! Metrics: requests, errors, latency and TCP health of a second or a minute.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol_parsers::{Protocol, Timestamp};
@@ -24,11 +25,11 @@ pub struct MetricKey {
     /// Application protocol.
     pub protocol: Option<Protocol>,
     /// The protocol's verb.
-    pub request_type: Option<Box<str>>,
+    pub request_type: Option<Arc<str>>,
     /// Host, schema, queried name.
-    pub domain: Option<Box<str>>,
+    pub domain: Option<Arc<str>>,
     /// What was asked for, in few distinct values.
-    pub endpoint: Option<Box<str>>,
+    pub endpoint: Option<Arc<str>>,
 }
 
 /// One row of metrics. Rows add up: over windows, and over keys.

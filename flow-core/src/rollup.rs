@@ -1,9 +1,11 @@
 //! Calls and transport counters → rows of metrics.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
-use hashbrown::HashTable;
+use hashbrown::{HashSet, HashTable};
 use protocol_parsers::{Protocol, Status, Timestamp};
 
 use crate::memory::prefetch;
@@ -14,9 +16,19 @@ use crate::{Limits, Transport};
 /// The lengths of the windows.
 const WINDOWS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
+/// Texts that no row has, which may be kept all the same.
+const SPARE_TEXTS: usize = 1024;
+
+/// Texts, each kept once.
+type Texts = HashSet<Arc<str>, ahash::RandomState>;
+
 /// The rows of the running second and the running minute.
 pub(crate) struct Rollup {
     windows: [Window; 2],
+    /// The texts of their keys, the same for all rows.
+    texts: Texts,
+    /// How many of them there were that rows have, when that was last looked at.
+    texts_in_use: usize,
     random: ahash::RandomState,
     most_rows: usize,
     most_text: usize,
@@ -37,12 +49,43 @@ struct Window {
     text: usize,
 }
 
+/// The rows of a window that is over.
+pub(crate) struct Rows {
+    start: Timestamp,
+    window: Duration,
+    rows: vec::IntoIter<(MetricKey, MetricValues)>,
+}
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Keeps the first ones only.
+    pub(crate) fn truncate(&mut self, most: usize) {
+        let more = self.rows.len().saturating_sub(most);
+        self.rows.by_ref().rev().take(more).for_each(drop);
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Metric;
+
+    #[inline]
+    fn next(&mut self) -> Option<Metric> {
+        let (key, values) = self.rows.next()?;
+        Some(Metric { start: self.start, window: self.window, key, values })
+    }
+}
+
 impl Rollup {
     pub(crate) fn new(limits: &Limits) -> Self {
         let (start, rows, index, text) = (Timestamp::ZERO, Vec::new(), HashTable::new(), 0);
         let window = Window { length: Duration::ZERO, start, end: start, rows, index, text };
         Self {
             windows: WINDOWS.map(|length| Window { length, ..window.clone() }),
+            texts: HashSet::with_hasher(crate::hash::keyed()),
+            texts_in_use: 0,
             random: crate::hash::keyed(),
             most_rows: limits.metric_rows,
             most_text: limits.metric_text_bytes,
@@ -63,7 +106,7 @@ impl Rollup {
     }
 
     /// Goes on to this time; hands out the rows of the windows that are over.
-    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut dyn FnMut(Metric)) {
+    pub(crate) fn advance(&mut self, now: Timestamp, hand_out: &mut dyn FnMut(Rows)) {
         for window in &mut self.windows {
             let start = start_of(now, window.length);
             if start != window.start {
@@ -71,10 +114,15 @@ impl Rollup {
                 (window.start, window.end) = (start, start + window.length);
             }
         }
+        // Only those of rows are kept, but looking at all of them is worth its cost only from time to time.
+        if self.texts.len() > 2 * self.texts_in_use + SPARE_TEXTS {
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+            self.texts_in_use = self.texts.len();
+        }
     }
 
     /// Hands out everything.
-    pub(crate) fn finish(&mut self, hand_out: &mut dyn FnMut(Metric)) {
+    pub(crate) fn finish(&mut self, hand_out: &mut dyn FnMut(Rows)) {
         for window in &mut self.windows {
             window.flush(hand_out);
         }
@@ -113,12 +161,12 @@ impl Rollup {
             window.ask_for(hash);
         }
         for window in &mut self.windows {
-            if let Some(values) = window.row(hash, &key, self.most_rows, self.most_text) {
+            if let Some(values) = window.row(hash, &key, self.most_rows, self.most_text, &mut self.texts) {
                 change(values);
                 continue;
             }
             let folded = Key { request_type: None, domain: None, endpoint: None, ..key };
-            match window.row(self.random.hash_one(folded), &folded, 2 * self.most_rows, usize::MAX) {
+            match window.row(self.random.hash_one(folded), &folded, 2 * self.most_rows, usize::MAX, &mut self.texts) {
                 Some(values) => {
                     self.folded += 1;
                     change(values);
@@ -171,8 +219,8 @@ impl Key<'_> {
             && self.transport == key.transport
     }
 
-    fn kept(&self) -> MetricKey {
-        let text = |text: Option<&str>| text.map(Box::from);
+    fn kept(&self, texts: &mut Texts) -> MetricKey {
+        let mut text = |text: Option<&str>| text.map(|text| texts.get_or_insert_with(text, |text| text.into()).clone());
         MetricKey {
             transport: self.transport,
             client: self.client,
@@ -192,7 +240,14 @@ impl Key<'_> {
 }
 
 impl Window {
-    fn row(&mut self, hash: u64, key: &Key<'_>, most_rows: usize, most_text: usize) -> Option<&mut MetricValues> {
+    fn row(
+        &mut self,
+        hash: u64,
+        key: &Key<'_>,
+        most_rows: usize,
+        most_text: usize,
+        texts: &mut Texts,
+    ) -> Option<&mut MetricValues> {
         let rows = &self.rows;
         let is_same =
             |(other, place): &(u64, usize)| *other == hash && rows.get(*place).is_some_and(|(row, _)| key.is(row));
@@ -202,7 +257,7 @@ impl Window {
             None => {
                 self.text += key.text_bytes();
                 let place = self.rows.len();
-                self.rows.push((key.kept(), MetricValues::default()));
+                self.rows.push((key.kept(texts), MetricValues::default()));
                 self.index.insert_unique(hash, (hash, place), |(hash, _)| *hash);
                 place
             }
@@ -217,11 +272,14 @@ impl Window {
         }
     }
 
-    fn flush(&mut self, hand_out: &mut dyn FnMut(Metric)) {
+    fn flush(&mut self, hand_out: &mut dyn FnMut(Rows)) {
         self.index.clear();
         self.text = 0;
-        for (key, values) in self.rows.drain(..) {
-            hand_out(Metric { start: self.start, window: self.length, key, values });
+        if !self.rows.is_empty() {
+            // The next window will have about as many.
+            let next = Vec::with_capacity(self.rows.len());
+            let rows = std::mem::replace(&mut self.rows, next).into_iter();
+            hand_out(Rows { start: self.start, window: self.length, rows });
         }
     }
 }
