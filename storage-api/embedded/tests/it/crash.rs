@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::{join, join_all};
-use metaflow_storage_embedded::{Embedded, Limits, Options};
+use metaflow_storage_embedded::{Disk, Embedded, Limits, Options};
 use storage_api::{AppendError, IngestBatch, Storage, TableDefinition, Timestamp};
 
 use crate::sim_disk::{Dice, Event, Fault, SimDisk};
@@ -128,6 +128,30 @@ async fn check(disk: &Sim, expected: &Expected, what: &str) {
     all.insert(1000);
     assert_eq!(values(&store).await, all.into_iter().collect::<Vec<_>>(), "{what}: after new batches");
     store.close().await;
+}
+
+/// The disk of the tests itself: a new file is written aside and put in place where a crash had left an older one aside.
+#[test]
+fn what_is_put_in_place_is_what_was_written_whatever_had_its_name_before() {
+    let (aside, place) = (Path::new(ROOT).join("new"), Path::new(ROOT).join("file"));
+    let base = Sim::new();
+    base.create_dir(Path::new(ROOT)).unwrap();
+    let write = |disk: &Sim, bytes: &[u8]| {
+        let mut file = disk.create(&aside).unwrap();
+        file.write_all(bytes).unwrap();
+        file.sync().unwrap();
+    };
+    write(&base, b"older");
+    let base = base.copy();
+    let disk = base.copy();
+    write(&disk, b"newer");
+    disk.rename(&aside, &place).unwrap();
+    let mut found = BTreeSet::new();
+    for seed in 0..100 {
+        let left = Sim::crash(&base, &disk.events(), &mut Dice(seed));
+        found.extend(left.read(&place).ok());
+    }
+    assert_eq!(found, BTreeSet::from([b"newer".to_vec()]));
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub(crate) enum Event<M> {
     /// A synchronisation that failed: what was unsafe will never be safe, whatever comes later.
     SyncFailed(usize),
     CreateDir(PathBuf),
-    Rename(PathBuf, PathBuf),
+    /// With the file that is renamed: another of the old name may not be safe to be gone.
+    Rename(PathBuf, PathBuf, usize),
     Remove(PathBuf),
     SyncDir(PathBuf),
     Note(M),
@@ -175,7 +176,7 @@ impl<M: Clone> Safe<M> {
                 let doomed = self.unsafe_writes.remove(file).unwrap_or_default();
                 self.doomed_writes.entry(*file).or_default().extend(doomed);
             }
-            Event::CreateDir(path) | Event::Rename(_, path) | Event::Remove(path) => self.name(path, event),
+            Event::CreateDir(path) | Event::Rename(_, path, _) | Event::Remove(path) => self.name(path, event),
             Event::SyncDir(folder) => {
                 for event in self.unsafe_names.remove(folder).unwrap_or_default() {
                     self.make_safe(&event);
@@ -198,10 +199,9 @@ impl<M: Clone> Safe<M> {
             Event::CreateDir(path) => {
                 self.folders.insert(path.clone());
             }
-            Event::Rename(from, to) => {
-                if let Some(file) = self.names.remove(from) {
-                    self.names.insert(to.clone(), file);
-                }
+            Event::Rename(from, to, file) => {
+                self.names.remove(from);
+                self.names.insert(to.clone(), *file);
             }
             Event::Remove(path) => {
                 self.names.remove(path);
@@ -347,7 +347,7 @@ impl<M: Clone + std::fmt::Debug + Send + 'static> Disk for SimDisk<M> {
         let file = inner.find(from)?;
         inner.names.remove(from);
         inner.names.insert(to.to_owned(), file);
-        inner.events.push(Event::Rename(from.to_owned(), to.to_owned()));
+        inner.events.push(Event::Rename(from.to_owned(), to.to_owned(), file));
         Ok(())
     }
 
