@@ -16,7 +16,7 @@ use crate::segments::Passage;
 use crate::servers::Servers;
 use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tag::Tag;
-use crate::tcp::{Ended, Piece, Shared};
+use crate::tcp::{Ended, Piece, Segment, Shared};
 use crate::touched::Touched;
 use crate::{CallRecord, FlowRecord, Layer, Options, Output, Packet, Stats};
 
@@ -462,7 +462,8 @@ fn segment(
     reader: Option<&mut Reader>,
     shared: &mut Shared<'_>,
 ) {
-    flow.segment(view.from, time, header, view.options(), view.payload_len());
+    let (options, payload) = (view.options(), view.payload_len());
+    flow.segment(&Segment { from: view.from, time, header: *header, options, payload });
     let flags = header.flags;
     // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
     let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };

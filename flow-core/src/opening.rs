@@ -7,6 +7,7 @@ use crate::decode::{Header, Region, TcpHeader, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::{End, Hosts, Tuple};
 use crate::tag::Tag;
+use crate::tcp::Segment;
 
 /// One SYN. Whatever comes next makes it a [`Flow`].
 #[derive(Default)]
@@ -86,7 +87,7 @@ impl Opening {
         };
         let mut flow = Flow::new(Who { tag: Tag::new(id), between: self.between }, time, &view, &[]);
         flow.count(&view, time, self.since());
-        flow.segment(view.from, time, &header, view.options(), 0);
+        flow.segment(&Segment { from: view.from, time, header, options: view.options(), payload: 0 });
         flow.who.tag.set_scale(view.from, (self.bits >> SCALE).checked_sub(1));
         flow
     }

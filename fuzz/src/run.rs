@@ -12,20 +12,6 @@ const MOST_MEMORY: usize = 320 << 10;
 const ALLOCATED_PER_BYTE: u64 = 64;
 const ALLOCATED_BESIDE: u64 = 64 << 10;
 
-const FIELDS: [Field; 11] = [
-    Field::RequestType,
-    Field::Domain,
-    Field::Resource,
-    Field::Endpoint,
-    Field::RequestId,
-    Field::StatusCode,
-    Field::Exception,
-    Field::TraceId,
-    Field::SpanId,
-    Field::ParentSpanId,
-    Field::XRequestId,
-];
-
 /// A connection with its dissector.
 pub(crate) struct Run {
     dissector: Dissector,
@@ -99,7 +85,7 @@ impl Run {
 
 /// Every text of a call within its bound.
 fn hold(call: &Call<'_>, limits: &Limits) {
-    for text in FIELDS.into_iter().filter_map(|field| call.field(field)) {
+    for text in Field::ALL.iter().filter_map(|field| call.field(*field)) {
         assert!(text.len() <= limits.text_bytes, "a field of {} bytes in {call:?}", text.len());
     }
     for (name, value) in call.attributes() {

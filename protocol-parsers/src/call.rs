@@ -338,7 +338,7 @@ impl fmt::Debug for Call<'_> {
         }
         write!(f, " bytes {}/{}", self.request_bytes(), self.response_bytes())?;
         for field in Field::ALL {
-            if let Some(text) = self.field(field) {
+            if let Some(text) = self.field(*field) {
                 write!(f, " {}={text:?}", field.name())?;
             }
         }

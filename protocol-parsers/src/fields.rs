@@ -35,7 +35,8 @@ pub enum Field {
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 11] = [
+    /// Every field, in the order of records.
+    pub const ALL: &[Self] = &[
         Self::RequestType,
         Self::Domain,
         Self::Resource,
@@ -401,7 +402,7 @@ impl Fields {
     /// The fields that were cut.
     pub(crate) fn cut_fields(&self) -> impl Iterator<Item = Field> {
         let cut = self.cut;
-        Field::ALL.into_iter().filter(move |field| cut & (1 << *field as u8) != 0)
+        Field::ALL.iter().copied().filter(move |field| cut & (1 << *field as u8) != 0)
     }
 
     /// Takes over what `other` has and `self` has not.

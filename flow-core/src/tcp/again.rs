@@ -10,11 +10,10 @@
 
 use protocol_parsers::Timestamp;
 
+use super::Segment;
 use super::sequence::distance;
 use crate::counts::Event;
-use crate::decode::TcpOptions;
 use crate::flow::Flow;
-use crate::key::End;
 use crate::marks::Marks;
 
 /// A segment that was sent again and not acknowledged yet.
@@ -33,8 +32,9 @@ pub(crate) struct Again {
 
 impl Flow {
     /// Notes a segment that is sent again, if it tells its sender's clock.
-    pub(super) fn note_again(&mut self, from: End, time: Timestamp, options: TcpOptions<'_>, end: u32) {
-        let Some(timestamps) = options.timestamps() else { return };
+    pub(super) fn note_again(&mut self, segment: &Segment<'_>) {
+        let Some(timestamps) = segment.options.timestamps() else { return };
+        let (from, time, end) = (segment.from, segment.time, segment.end());
         let is_timed = self.marks.of(from, Marks::UNACKNOWLEDGED) && end == self.tcp.edges[from];
         let clock = timestamps.value;
         let again = Again { end, second_clock: clock, clock, time, is_timed };
@@ -48,15 +48,9 @@ impl Flow {
     }
 
     /// Takes in an acknowledgement of a connection that may have sent something again.
-    pub(super) fn acknowledge_repeated(
-        &mut self,
-        from: End,
-        time: Timestamp,
-        ack: u32,
-        options: TcpOptions<'_>,
-        is_bare: bool,
-    ) {
-        let other = from.other();
+    pub(super) fn acknowledge_repeated(&mut self, segment: &Segment<'_>) {
+        let Segment { from, time, header, options, .. } = *segment;
+        let (other, ack) = (from.other(), header.ack);
         let Some(noted) = self.side.as_deref_mut().and_then(|side| side.again.as_deref_mut()) else { return };
         let Some(again) = noted[other].take_if(|again| distance(again.end, ack) >= 0) else { return };
         let Some(timestamps) = options.timestamps() else { return };
@@ -65,7 +59,7 @@ impl Flow {
             self.event(other, Event::Spurious);
         }
         // What is sent behind it may have been waited for.
-        if is_bare && ack == self.tcp.edges[other] {
+        if segment.span() == 0 && ack == self.tcp.edges[other] {
             if timestamps.echo == again.clock {
                 self.add_srt(from, time.since(again.time));
             } else if is_of_first && again.is_timed {

@@ -41,9 +41,10 @@
 
 use protocol_parsers::Timestamp;
 
+use super::Segment;
 use super::sequence::distance;
 use crate::counts::Event;
-use crate::decode::{TcpHeader, TcpOptions};
+use crate::decode::TcpHeader;
 use crate::flow::Flow;
 use crate::key::End;
 use crate::marks::Marks;
@@ -51,14 +52,8 @@ use crate::marks::Marks;
 impl Flow {
     /// Takes in the sequence numbers of a segment that `from` sent with so many bytes of payload.
     #[inline]
-    pub(super) fn measure(
-        &mut self,
-        from: End,
-        time: Timestamp,
-        header: &TcpHeader,
-        options: TcpOptions<'_>,
-        payload: u32,
-    ) {
+    pub(super) fn measure(&mut self, segment: &Segment<'_>) {
+        let Segment { from, time, header, payload, .. } = *segment;
         let flags = header.flags;
         if !flags.syn() {
             let is_closed = header.window == 0;
@@ -67,14 +62,14 @@ impl Flow {
                 self.event(from, Event::ZeroWindow);
             }
         }
-        let span = payload + u32::from(flags.syn()) + u32::from(flags.fin());
+        let span = segment.span();
         if flags.ack() {
-            self.acknowledge(from, time, header, options, span == 0);
+            self.acknowledge(segment);
         }
         if span == 0 {
             return;
         }
-        let (edge, end) = (self.tcp.edges[from], header.seq.wrapping_add(span));
+        let (edge, end) = (self.tcp.edges[from], segment.end());
         let is_single_byte = span == 1 && payload == 1;
         let is_probe = header.seq == edge && self.marks.of(from.other(), Marks::WINDOW_CLOSED);
         if is_single_byte && (header.seq == edge.wrapping_sub(1) || is_probe) {
@@ -103,7 +98,7 @@ impl Flow {
         } else if self.fill(from, header.seq, end) {
             self.event(from, Event::OutOfOrder);
         } else {
-            self.repeat(from, time, header, options, payload, end);
+            self.repeat(segment);
         }
     }
 
@@ -132,15 +127,8 @@ impl Flow {
 
     /// What was all seen comes again.
     #[cold]
-    fn repeat(
-        &mut self,
-        from: End,
-        time: Timestamp,
-        header: &TcpHeader,
-        options: TcpOptions<'_>,
-        payload: u32,
-        end: u32,
-    ) {
+    fn repeat(&mut self, segment: &Segment<'_>) {
+        let Segment { from, header, payload, .. } = *segment;
         let flags = header.flags;
         self.event(
             from,
@@ -153,10 +141,10 @@ impl Flow {
         );
         let acked = self.tcp.acks[from.other()];
         // None is 0.
-        if acked != 0 && distance(end, acked) >= 0 {
+        if acked != 0 && distance(segment.end(), acked) >= 0 {
             self.event(from, Event::Spurious);
         } else {
-            self.note_again(from, time, options, end);
+            self.note_again(segment);
         }
         // Which of the two is acknowledged cannot be told by numbers (Karn's rule, RFC 6298 §3).
         self.marks.set_of(from, Marks::UNACKNOWLEDGED, false);
@@ -164,13 +152,14 @@ impl Flow {
 
     /// Only a bare ACK is the kernel's alone: one with data waited for the application.
     #[inline]
-    fn acknowledge(&mut self, from: End, time: Timestamp, header: &TcpHeader, options: TcpOptions<'_>, is_bare: bool) {
-        let (other, ack) = (from.other(), header.ack);
+    fn acknowledge(&mut self, segment: &Segment<'_>) {
+        let Segment { from, time, header, .. } = *segment;
+        let (other, ack, is_bare) = (from.other(), header.ack, segment.span() == 0);
         if self.side.is_some() {
-            self.acknowledge_repeated(from, time, ack, options, is_bare);
+            self.acknowledge_repeated(segment);
         }
         if is_bare && ack == self.tcp.acks[from] {
-            self.acknowledge_again(from, header);
+            self.acknowledge_again(from, &header);
         }
         (self.tcp.acks[from], self.tcp.windows[from]) = (ack, header.window);
         if !self.marks.of(other, Marks::UNACKNOWLEDGED) {

@@ -116,6 +116,31 @@ impl Tcp {
     }
 }
 
+/// A segment as it was captured.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    pub(crate) from: End,
+    pub(crate) time: Timestamp,
+    pub(crate) header: TcpHeader,
+    pub(crate) options: TcpOptions<'a>,
+    /// Bytes of payload.
+    pub(crate) payload: u32,
+}
+
+impl Segment<'_> {
+    /// How many sequence numbers it takes.
+    #[inline(always)]
+    fn span(&self) -> u32 {
+        self.payload + u32::from(self.header.flags.syn()) + u32::from(self.header.flags.fin())
+    }
+
+    /// Behind the last of them.
+    #[inline(always)]
+    fn end(&self) -> u32 {
+        self.header.seq.wrapping_add(self.span())
+    }
+}
+
 /// What the segments of a connection tell.
 impl Flow {
     /// Whether this SYN opens another connection than this one.
@@ -141,26 +166,20 @@ impl Flow {
 
     /// Takes in the flags and sequence numbers of a segment.
     #[inline]
-    pub(crate) fn segment(
-        &mut self,
-        from: End,
-        time: Timestamp,
-        header: &TcpHeader,
-        options: TcpOptions<'_>,
-        payload: u32,
-    ) {
+    pub(crate) fn segment(&mut self, segment: &Segment<'_>) {
+        let Segment { from, header, payload, .. } = *segment;
         let flags = header.flags;
         if flags.is_special() || !self.marks.is_under_way(from) {
-            self.begin_or_end(from, time, header, options, payload);
+            self.begin_or_end(segment);
         }
         if flags.rst() {
             return;
         }
-        self.measure(from, time, header, options, payload);
+        self.measure(segment);
         if !flags.syn() && (payload > 0 || !self.marks.has(Marks::ACK)) {
             self.marks.set(Marks::BEYOND_HANDSHAKE, true);
         }
-        if flags.fin() && header.seq.wrapping_add(payload + 1 + u32::from(flags.syn())) == self.tcp.edges[from] {
+        if flags.fin() && segment.end() == self.tcp.edges[from] {
             self.marks.set_of(from, Marks::FIN, true);
         }
         let other = from.other();
@@ -171,10 +190,11 @@ impl Flow {
 
     /// What is only to be done while a connection is not simply under way.
     #[inline(never)]
-    fn begin_or_end(&mut self, from: End, time: Timestamp, header: &TcpHeader, options: TcpOptions<'_>, payload: u32) {
+    fn begin_or_end(&mut self, segment: &Segment<'_>) {
+        let Segment { from, ref header, .. } = *segment;
         let flags = header.flags;
         self.count_flags(from, header);
-        if self.marks.of(from, Marks::RESET) && self.goes_on(from, header, payload) {
+        if self.marks.of(from, Marks::RESET) && self.goes_on(segment) {
             self.marks.clear_both(Marks::RESET);
         }
         if flags.rst() {
@@ -182,10 +202,10 @@ impl Flow {
             return;
         }
         if !self.marks.has(Marks::ACK) {
-            self.shake_hands(from, time, header);
+            self.shake_hands(from, segment.time, header);
         }
         if !self.marks.of(from, Marks::SEEN) || flags.syn() {
-            self.begin(from, header, options);
+            self.begin(segment);
         }
     }
 
@@ -200,7 +220,8 @@ impl Flow {
     }
 
     /// Notes where the sequence numbers of this end begin.
-    fn begin(&mut self, from: End, header: &TcpHeader, options: TcpOptions<'_>) {
+    fn begin(&mut self, segment: &Segment<'_>) {
+        let Segment { from, header, options, .. } = *segment;
         if !self.marks.of(from, Marks::SEEN) {
             self.tcp.edges[from] = header.seq;
             self.tcp.initial[from] = header.seq.wrapping_sub(1);
@@ -237,13 +258,14 @@ impl Flow {
     }
 
     /// Whether the end that seemed to reset the connection goes on with it: somebody else sent that reset, or it was not accepted.
-    fn goes_on(&self, from: End, header: &TcpHeader, payload: u32) -> bool {
+    fn goes_on(&self, segment: &Segment<'_>) -> bool {
+        let Segment { from, header, .. } = *segment;
         let flags = header.flags;
-        let end = header.seq.wrapping_add(payload + u32::from(flags.fin()));
         let is_beyond = |of: End, number: u32| {
             self.marks.of(of, Marks::SENT_KNOWN) && distance(self.tcp.talk.words[of], number) > 0
         };
-        !flags.rst() && (flags.syn() || is_beyond(from, end) || flags.ack() && is_beyond(from.other(), header.ack))
+        !flags.rst()
+            && (flags.syn() || is_beyond(from, segment.end()) || flags.ack() && is_beyond(from.other(), header.ack))
     }
 
     /// Sequence number of this end's first byte, where its SYN was seen.

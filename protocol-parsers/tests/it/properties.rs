@@ -63,7 +63,7 @@ impl Run {
 
     fn drain(&mut self) {
         while let Some(call) = self.dissector.poll() {
-            let fields = FIELDS.into_iter().filter_map(|field| Some((field, call.field(field)?.to_owned())));
+            let fields = Field::ALL.iter().filter_map(|field| Some((*field, call.field(*field)?.to_owned())));
             self.calls.push(Seen {
                 line: format!("{call:?}"),
                 protocol: call.protocol(),
@@ -86,20 +86,6 @@ impl Run {
         (self.calls, *self.dissector.stats())
     }
 }
-
-const FIELDS: [Field; 11] = [
-    Field::RequestType,
-    Field::Domain,
-    Field::Resource,
-    Field::Endpoint,
-    Field::RequestId,
-    Field::StatusCode,
-    Field::Exception,
-    Field::TraceId,
-    Field::SpanId,
-    Field::ParentSpanId,
-    Field::XRequestId,
-];
 
 pub(crate) fn whole(conversation: &Conversation) -> Vec<Seen> {
     cut(conversation, std::iter::repeat(usize::MAX))
