@@ -29,6 +29,7 @@ mod shard;
 mod slab;
 mod stats;
 mod stream;
+mod streams;
 mod table;
 mod tag;
 mod tcp;

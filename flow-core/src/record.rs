@@ -344,6 +344,8 @@ pub struct CallRecord<'a> {
     pub id: u64,
     /// The conversation, its client being the one who asked.
     pub conversation: Conversation,
+    /// The stream it was read from, as its [`StreamInput`](crate::StreamInput) numbers it; `None` where packets told it.
+    pub stream: Option<u64>,
     /// TCP sequence number of the request's first byte.
     pub tcp_seq_request: Option<u32>,
     /// TCP sequence number of the answer's first byte.

@@ -15,6 +15,16 @@ pub struct StreamInput<'a> {
     pub event: StreamEvent<'a>,
 }
 
+impl StreamInput<'_> {
+    /// When it happened.
+    pub(crate) fn time(&self) -> Timestamp {
+        match self.event {
+            StreamEvent::Open(StreamOpening { time, .. }) | StreamEvent::Close { time } => time,
+            StreamEvent::Data { chunk, .. } => chunk.time,
+        }
+    }
+}
+
 /// What happens on a stream.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -51,6 +51,7 @@ fn with_call(then: impl FnOnce(&CallRecord<'_>)) {
         call,
         id: 9,
         conversation: conversation(),
+        stream: None,
         tcp_seq_request: Some(u32::MAX),
         tcp_seq_response: None,
     };
