@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+mod tls;
+
+pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, Unseen};
