@@ -12,6 +12,8 @@ use super::{Hint, TlsContents, TlsKind, Unseen};
 const OPENSSL: [&str; 4] = ["SSL_read", "SSL_read_ex", "SSL_write", "SSL_write_ex"];
 /// Bytes of one section that are looked through.
 const MOST_BYTES: u64 = 128 << 20;
+/// Characters of a version.
+const MOST_VERSION: usize = 32;
 
 /// What is in a file, `None` if it does not encrypt.
 pub(super) fn contents(file: File, hint: Hint) -> Option<TlsContents> {
@@ -52,15 +54,42 @@ fn built_in<'a>(file: &object::File<'a, impl ReadRef<'a>>) -> Option<TlsKind> {
             .any(|section| has_text(file, section, b"crypto/tls.(*Conn).Write"));
         return has_tls.then_some(TlsKind::Go);
     }
-    // Places in its sources, for what it says when it panics.
-    has_text(file, ".rodata", b"/rustls-0.").then_some(TlsKind::Rustls)
+    data(file, ".rodata").is_some_and(names_rustls).then_some(TlsKind::Rustls)
+}
+
+/// Whether there are places in its sources, for what it says when it panics: `/rustls-0.23.40/src/`.
+fn names_rustls(text: &[u8]) -> bool {
+    let name: &[u8] = b"/rustls-";
+    memmem::find_iter(text, name).any(|at| {
+        let behind = text.get(at + name.len()..).unwrap_or_default();
+        let version = behind.iter().take(MOST_VERSION).position(|byte| *byte == b'/').unwrap_or_default();
+        version > 0 && behind.get(version..).is_some_and(|behind| behind.starts_with(b"/src/"))
+    })
 }
 
 fn has_text<'a>(file: &object::File<'a, impl ReadRef<'a>>, section: &str, text: &[u8]) -> bool {
-    let section = file.section_by_name(section).filter(|section| section.size() <= MOST_BYTES);
-    section.and_then(|section| section.data().ok()).is_some_and(|data| memmem::find(data, text).is_some())
+    data(file, section).is_some_and(|data| memmem::find(data, text).is_some())
+}
+
+fn data<'a>(file: &object::File<'a, impl ReadRef<'a>>, section: &str) -> Option<&'a [u8]> {
+    file.section_by_name(section).filter(|section| section.size() <= MOST_BYTES)?.data().ok()
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_rustls;
+
+    #[test]
+    fn only_the_sources_of_rustls_name_it() {
+        assert!(names_rustls(b"..registry/src/x/rustls-0.23.40/src/conn.rs.."));
+        assert!(
+            !names_rustls(b"/rustls-")
+                && !names_rustls(b"a/rustls-native-certs-0.8/srx")
+                && !names_rustls(b"/rustls-/src/")
+        );
+    }
 }
