@@ -1,7 +1,30 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
+mod clock;
+mod event;
+mod evidence;
+mod hash;
+mod limits;
+mod marks;
+mod order;
 mod probe;
+mod sink;
+mod sockets;
+mod stats;
+mod threads;
 mod tls;
+mod tracer;
 
+pub use budget::Budget;
+pub use clock::Clock;
+pub use event::{Event, EventError};
+pub use evidence::Evidence;
+pub use limits::Limits;
+pub use marks::Mark;
+pub use metaflow_ebpf_common::{Flags, Header, Kind, Ladder, Operation, ProcessEvent, SocketEvent, Source};
 pub use probe::{Finding, Found, Rights, probe};
-pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, Unseen};
+pub use sockets::Places;
+pub use stats::Stats;
+pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, TlsUnseen, TlsWatch, Unseen};
+pub use tracer::Tracer;

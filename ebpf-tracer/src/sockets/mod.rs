@@ -1,0 +1,286 @@
+//! From events of sockets to streams.
+
+mod direction;
+mod piece;
+mod roles;
+mod stream;
+mod table;
+
+use flow_core::Transport;
+use metaflow_ebpf_common::{Flags, Operation, SocketEvent, Source};
+use protocol_parsers::Side;
+
+use piece::{Piece, Way};
+use roles::{AF_INET, AF_INET6, AF_UNIX, Listening, addresses, side_of_first};
+use stream::Setting;
+use table::{Channel, Key, Table};
+
+use crate::event::operation;
+use crate::marks::Mark;
+use crate::order::counts_from;
+use crate::sink::Sink;
+use crate::threads::Threads;
+
+const SOCK_STREAM: u8 = 1;
+const SOCK_DGRAM: u8 = 2;
+const SOCK_SEQPACKET: u8 = 5;
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+
+/// Where streams are seen, as [`StreamOpening::interface`](flow_core::StreamOpening::interface) says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// What is sent over sockets.
+    pub syscall: u32,
+    /// What is sent in TLS.
+    pub tls: u32,
+}
+
+/// Takes events in the order in which they count.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    table: Table,
+    listening: Listening,
+    threads: Threads,
+    places: Places,
+}
+
+impl Sockets {
+    pub(crate) fn new(places: Places) -> Self {
+        Self { table: Table::new(), listening: Listening::new(), threads: Threads::new(), places }
+    }
+
+    /// Something happened on a socket.
+    pub(crate) fn apply(&mut self, event: &SocketEvent, payload: Vec<u8>, sink: &mut Sink) {
+        let time = counts_from(event);
+        self.expire(time, sink);
+        match operation(event.operation) {
+            Some(Operation::Send) => self.message(event, Way::Sent, payload, sink),
+            Some(Operation::Receive) => self.message(event, Way::Received, payload, sink),
+            Some(Operation::Connect) if event.total == 0 => self.begin(event, Side::Client, sink),
+            Some(Operation::Accept) => {
+                let dropped = &mut sink.stats.listening_dropped;
+                self.listening.insert(event.netns, event.local_port, sink.limits.listening, dropped);
+                self.begin(event, Side::Server, sink);
+            }
+            Some(Operation::Close) => self.table.close(event.inode, (event.header.tgid, event.fd), time, sink),
+            Some(Operation::IoUring) => sink.stats.io_uring += 1,
+            Some(Operation::Connect | Operation::Shutdown | Operation::Pair) | None => {}
+        }
+    }
+
+    /// A process ended.
+    pub(crate) fn end_process(&mut self, pid: u32, time_ns: u64, sink: &mut Sink) {
+        self.expire(time_ns, sink);
+        self.table.end_process(pid, time_ns, sink);
+    }
+
+    /// Lets time pass.
+    pub(crate) fn expire(&mut self, now: u64, sink: &mut Sink) {
+        self.table.expire(now, sink);
+    }
+
+    /// Closes all streams.
+    pub(crate) fn finish(&mut self, sink: &mut Sink) {
+        self.table.clear(sink);
+    }
+
+    /// A process listens to a port, or nobody does so any more.
+    pub(crate) fn listening(&mut self, netns: u32, port: u16, is_listening: bool, sink: &mut Sink) {
+        if is_listening {
+            self.listening.insert(netns, port, sink.limits.listening, &mut sink.stats.listening_dropped);
+        } else {
+            self.listening.remove(netns, port);
+        }
+    }
+
+    /// Streams that are followed.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Records of the ring that are held in streams.
+    pub(crate) fn held(&self) -> u64 {
+        self.table.held()
+    }
+
+    /// A connection begins.
+    fn begin(&mut self, event: &SocketEvent, side: Side, sink: &mut Sink) {
+        let Some(kind) = Kind::of(event).filter(|kind| !kind.is_datagrams) else { return };
+        let key = Key { inode: event.inode, channel: Channel::Wire };
+        let time = counts_from(event);
+        // A `connect` that was under way is asked for again until it is over.
+        if self.table.get_mut(&key).is_some_and(|stream| !stream.is_new()) || self.has_moved(event) {
+            self.table.remove_socket(event.inode, time, sink);
+        }
+        if self.table.get_mut(&key).is_none() {
+            let setting = self.setting(event, kind, Some(side), Way::Sent);
+            self.table.insert(key, Setting { from_start: true, sides_known: true, ..setting }, sink);
+        }
+        if let Some(socket) = self.table.sockets.get_mut(&event.inode) {
+            socket.side = Some(side);
+        }
+        self.settle(event, key, sink);
+    }
+
+    /// A piece of a message.
+    fn message(&mut self, event: &SocketEvent, way: Way, payload: Vec<u8>, sink: &mut Sink) {
+        let Some(kind) = Kind::of(event) else {
+            sink.stats.not_followed += 1;
+            return;
+        };
+        if event.flags & Flags::PEEK != 0 {
+            sink.stats.peeked += 1;
+            return;
+        }
+        if event.total == 0 && !kind.is_datagrams {
+            sink.stats.empty += 1;
+            return;
+        }
+        let time = counts_from(event);
+        if self.has_moved(event) {
+            self.table.remove_socket(event.inode, time, sink);
+        }
+        let is_ciphertext = !kind.is_plaintext
+            && (event.flags & Flags::ENCRYPTED != 0
+                || self.table.sockets.get(&event.inode).is_some_and(|socket| socket.is_encrypted));
+        let key = Key { inode: event.inode, channel: kind.channel(event) };
+        if is_ciphertext {
+            sink.stats.encrypted += 1;
+            if let Some(stream) = self.table.get_mut(&key) {
+                stream.last_ns = stream.last_ns.max(time);
+            }
+            return self.settle(event, key, sink);
+        }
+        let mark = (event.at == 0).then(|| self.mark(event, way, kind, sink));
+        let Some(piece) = Piece::of(event, payload, mark) else { return };
+        if self.table.get_mut(&key).is_some_and(|stream| stream.is_over_before(&piece)) {
+            self.table.remove(key, time, sink);
+        }
+        if self.table.get_mut(&key).is_none() {
+            let setting = self.setting(event, kind, self.side(event.inode), way);
+            sink.stats.streams_unaddressed +=
+                u64::from(kind.is_plaintext && kind.transport.is_some() && event.family == 0);
+            let stream = self.table.insert(key, setting, sink);
+            if kind.is_plaintext && piece.seq == Some(0) {
+                stream.setting.from_start = true;
+                stream.begin_at(0);
+            }
+        }
+        self.settle(event, key, sink);
+        if let Some(stream) = self.table.get_mut(&key) {
+            if stream.is_new() {
+                (stream.setting.local, stream.setting.remote) = addresses(event);
+            }
+            let mut piece = piece;
+            if let Some(mark) = &mut piece.mark {
+                mark.order = stream.messages;
+                stream.messages += 1;
+            }
+            stream.take(piece, sink);
+        }
+        self.table.schedule(key, sink);
+    }
+
+    /// Notes what an event tells of its socket.
+    fn settle(&mut self, event: &SocketEvent, key: Key, sink: &mut Sink) {
+        let time = counts_from(event);
+        if let Some(socket) = self.table.sockets.get_mut(&event.inode) {
+            socket.is_encrypted |= event.source == Source::Openssl as u8 || event.flags & Flags::ENCRYPTED != 0;
+            let (local, remote) = addresses(event);
+            if local.port() != 0 && remote.port() != 0 {
+                socket.addresses.get_or_insert((local, remote));
+            }
+        }
+        self.table.hold(event.inode, (event.header.tgid, event.fd), time, sink);
+        self.table.schedule(key, sink);
+    }
+
+    /// Whether the number of the inode was given to another connection. Addresses are lost when a connection ends: that is no change.
+    fn has_moved(&self, event: &SocketEvent) -> bool {
+        let (local, remote) = addresses(event);
+        let is_connection = event.protocol == IPPROTO_TCP && local.port() != 0 && remote.port() != 0;
+        let known = self.table.sockets.get(&event.inode).and_then(|socket| socket.addresses);
+        is_connection && known.is_some_and(|known| known != (local, remote))
+    }
+
+    fn side(&self, inode: u64) -> Option<Side> {
+        self.table.sockets.get(&inode)?.side
+    }
+
+    fn setting(&self, event: &SocketEvent, kind: Kind, known: Option<Side>, way: Way) -> Setting {
+        let (local, remote) = addresses(event);
+        let (side, sides_known) = match known {
+            Some(side) => (side, true),
+            None if kind.transport == Some(Transport::Tcp) && event.family != 0 => {
+                self.listening.side(event.netns, local, remote)
+            }
+            None => (side_of_first(way), false),
+        };
+        Setting {
+            begun_ns: counts_from(event),
+            transport: kind.transport,
+            is_datagrams: kind.is_datagrams,
+            is_plaintext: kind.is_plaintext,
+            side,
+            sides_known,
+            from_start: kind.is_datagrams || known.is_some(),
+            local,
+            remote,
+            interface: if kind.is_plaintext { self.places.tls } else { self.places.syscall },
+        }
+    }
+
+    fn mark(&mut self, event: &SocketEvent, way: Way, kind: Kind, sink: &mut Sink) -> Mark {
+        let header = event.header;
+        let thread = (header.tgid, header.tid);
+        let syscall_trace_id = match way {
+            // What processes of one host tell each other is not handed on yet: it takes no part in this either.
+            _ if kind.transport.is_none() => None,
+            Way::Received => {
+                let socket = if event.inode == 0 { event.tls } else { event.inode };
+                let forgotten = &mut sink.stats.threads_forgotten;
+                Some(self.threads.received(thread, socket, sink.limits.threads, forgotten))
+            }
+            Way::Sent => self.threads.sent(thread),
+        };
+        let time = sink.clock.from_monotonic(counts_from(event));
+        let (pid, tid, comm, cgroup) = (header.tgid, header.tid, event.comm, event.cgroup);
+        Mark { time, pid, tid, comm, cgroup, syscall_trace_id, order: 0 }
+    }
+}
+
+/// What kind of socket.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    /// `None` for Unix sockets: a [`flow_core::StreamOpening`] cannot say their addresses.
+    transport: Option<Transport>,
+    is_datagrams: bool,
+    is_plaintext: bool,
+}
+
+impl Kind {
+    fn of(event: &SocketEvent) -> Option<Self> {
+        let is_plaintext = event.source == Source::Openssl as u8;
+        let (transport, is_datagrams) = match (event.family, event.socket_type, event.protocol) {
+            (AF_UNIX, SOCK_STREAM, _) => (None, false),
+            (AF_UNIX, SOCK_DGRAM | SOCK_SEQPACKET, _) => (None, true),
+            (AF_INET | AF_INET6, SOCK_STREAM, IPPROTO_TCP) => (Some(Transport::Tcp), false),
+            (AF_INET | AF_INET6, SOCK_DGRAM, IPPROTO_UDP) => (Some(Transport::Udp), true),
+            // A TLS connection whose socket is not known.
+            (0, ..) if is_plaintext => (Some(Transport::Tcp), false),
+            _ => return None,
+        };
+        Some(Self { transport, is_datagrams: is_datagrams && !is_plaintext, is_plaintext })
+    }
+
+    fn channel(self, event: &SocketEvent) -> Channel {
+        if self.is_plaintext {
+            Channel::Plaintext(event.header.tgid, event.tls)
+        } else if self.is_datagrams && self.transport.is_some() {
+            Channel::Peer(addresses(event).1)
+        } else {
+            Channel::Wire
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Sockets, their streams, and who has a descriptor of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+
+use protocol_parsers::Side;
+
+use super::stream::{Setting, Stream};
+use crate::hash::keyed;
+use crate::limits::{Limits, nanos};
+use crate::sink::Sink;
+
+/// So many are looked at to find one that would end first.
+const EVICTION_LOOKS: usize = 8;
+
+/// Which stream: of a socket, by its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) inode: u64,
+    pub(super) channel: Channel,
+}
+
+/// Which of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Channel {
+    /// What is sent over it.
+    Wire,
+    /// Datagrams from and to this peer.
+    Peer(SocketAddr),
+    /// What is sent over it in TLS: process, and connection in it.
+    Plaintext(u32, u64),
+}
+
+/// What is known of a socket as a whole. It is remembered as long as it has a stream.
+#[derive(Debug, Default)]
+pub(super) struct Socket {
+    /// The side of the process, where it was seen how the socket came to be.
+    pub(super) side: Option<Side>,
+    /// Addresses, once both are known.
+    pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Plaintext of it comes from elsewhere.
+    pub(super) is_encrypted: bool,
+    /// The last known descriptor was closed then.
+    closed_ns: Option<u64>,
+    holders: Vec<Holder>,
+    streams: usize,
+}
+
+/// A process and its descriptor.
+type Holder = (u32, i32);
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) sockets: HashMap<u64, Socket, ahash::RandomState>,
+    streams: HashMap<Key, Stream, ahash::RandomState>,
+    by_socket: BTreeSet<Key>,
+    /// When each stream is looked at again: not later than it has to be.
+    timers: BTreeSet<(u64, Key)>,
+    descriptors: BTreeMap<Holder, u64>,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self {
+            sockets: HashMap::with_hasher(keyed()),
+            streams: HashMap::with_hasher(keyed()),
+            by_socket: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            descriptors: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Stream> {
+        self.streams.get_mut(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Records of the ring that are held in streams. Takes as long as there are streams.
+    pub(super) fn held(&self) -> u64 {
+        self.streams.values().map(Stream::held).sum()
+    }
+
+    /// Adds a stream that is not there yet; another may have to go.
+    pub(super) fn insert(&mut self, key: Key, setting: Setting, sink: &mut Sink) -> &mut Stream {
+        while self.streams.len() >= sink.limits.streams.max(1) {
+            self.evict(sink);
+        }
+        self.sockets.entry(key.inode).or_default().streams += 1;
+        self.by_socket.insert(key);
+        self.streams.entry(key).or_insert_with(|| Stream::new(setting))
+    }
+
+    /// Looks at a stream again when it has to be: to be called when something has happened on it.
+    pub(super) fn schedule(&mut self, key: Key, sink: &Sink) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let socket = self.sockets.get(&key.inode);
+        let deadline = deadline(stream, socket, sink);
+        if deadline < stream.deadline {
+            self.timers.remove(&(stream.deadline, key));
+            stream.deadline = deadline;
+            self.timers.insert((deadline, key));
+        }
+    }
+
+    /// Lets time pass: gives up what is missing, and closes what is over.
+    pub(super) fn expire(&mut self, now: u64, sink: &mut Sink) {
+        while let Some((deadline_was, key)) = self.timers.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.timers.pop_first();
+            let Some(stream) = self.streams.get_mut(&key) else { continue };
+            stream.give_up_until(deadline_was, sink);
+            let socket = self.sockets.get(&key.inode);
+            let deadline = deadline(stream, socket, sink);
+            stream.deadline = deadline;
+            if deadline > deadline_was {
+                self.timers.insert((deadline, key));
+                continue;
+            }
+            let time = socket.and_then(|socket| socket.closed_ns).unwrap_or(stream.last_ns);
+            self.remove(key, time, sink);
+        }
+    }
+
+    /// Ends a stream and closes it.
+    pub(super) fn remove(&mut self, key: Key, time_ns: u64, sink: &mut Sink) {
+        let Some(stream) = self.streams.remove(&key) else { return };
+        self.by_socket.remove(&key);
+        self.timers.remove(&(stream.deadline, key));
+        stream.end(time_ns, sink);
+        let Some(socket) = self.sockets.get_mut(&key.inode) else { return };
+        socket.streams -= 1;
+        if socket.streams == 0
+            && let Some(socket) = self.sockets.remove(&key.inode)
+        {
+            for holder in socket.holders {
+                self.descriptors.remove(&holder);
+            }
+        }
+    }
+
+    /// Ends all streams of a socket.
+    pub(super) fn remove_socket(&mut self, inode: u64, time_ns: u64, sink: &mut Sink) {
+        for key in self.keys(inode) {
+            self.remove(key, time_ns, sink);
+        }
+    }
+
+    /// Ends all.
+    pub(super) fn clear(&mut self, sink: &mut Sink) {
+        while let Some(key) = self.by_socket.first().copied() {
+            let last = self.streams.get(&key).map_or(0, |stream| stream.last_ns);
+            let closed = self.sockets.get(&key.inode).and_then(|socket| socket.closed_ns);
+            self.remove(key, closed.unwrap_or(last), sink);
+        }
+    }
+
+    /// A process uses a socket by this descriptor. The socket is one that is known.
+    pub(super) fn hold(&mut self, inode: u64, holder: Holder, time_ns: u64, sink: &mut Sink) {
+        let Some(socket) = self.sockets.get_mut(&inode) else { return };
+        socket.closed_ns = None;
+        if holder.1 < 0 || socket.holders.contains(&holder) {
+            return;
+        }
+        if socket.holders.len() >= sink.limits.holders {
+            sink.stats.holders_dropped += 1;
+            return;
+        }
+        socket.holders.push(holder);
+        // Whatever it was before, nobody saw that it was closed.
+        if let Some(other) = self.descriptors.insert(holder, inode)
+            && other != inode
+        {
+            self.release(other, holder, time_ns, sink);
+        }
+    }
+
+    /// A process closed a descriptor.
+    pub(super) fn close(&mut self, inode: u64, holder: Holder, time_ns: u64, sink: &Sink) {
+        if self.descriptors.get(&holder) == Some(&inode) {
+            self.descriptors.remove(&holder);
+        }
+        self.release(inode, holder, time_ns, sink);
+    }
+
+    /// A process ended, and with it its descriptors.
+    pub(super) fn end_process(&mut self, pid: u32, time_ns: u64, sink: &Sink) {
+        let range = (pid, i32::MIN)..=(pid, i32::MAX);
+        let held: Vec<_> = self.descriptors.range(range).map(|(holder, inode)| (*holder, *inode)).collect();
+        for (holder, inode) in held {
+            self.close(inode, holder, time_ns, sink);
+        }
+    }
+
+    /// Without a known descriptor a socket is closed, unless one shows up.
+    fn release(&mut self, inode: u64, holder: Holder, time_ns: u64, sink: &Sink) {
+        let Some(socket) = self.sockets.get_mut(&inode) else { return };
+        socket.holders.retain(|other| *other != holder);
+        if !socket.holders.is_empty() || socket.closed_ns.is_some() {
+            return;
+        }
+        socket.closed_ns = Some(time_ns);
+        for key in self.keys(inode) {
+            self.schedule(key, sink);
+        }
+    }
+
+    fn keys(&self, inode: u64) -> Vec<Key> {
+        let first = Key { inode, channel: Channel::Wire };
+        self.by_socket.range(first..).take_while(|key| key.inode == inode).copied().collect()
+    }
+
+    /// Ends the stream that would end first if nothing more came, or nearly so.
+    fn evict(&mut self, sink: &mut Sink) {
+        for _ in 0..EVICTION_LOOKS {
+            let Some((was, key)) = self.timers.first().copied() else { break };
+            let Some(stream) = self.streams.get_mut(&key) else { break };
+            let deadline = deadline(stream, self.sockets.get(&key.inode), sink);
+            if deadline <= was {
+                break;
+            }
+            stream.deadline = deadline;
+            self.timers.remove(&(was, key));
+            self.timers.insert((deadline, key));
+        }
+        let first = self.timers.first().map(|(_, key)| *key).or_else(|| self.by_socket.first().copied());
+        let Some(key) = first else { return };
+        sink.stats.streams_evicted += 1;
+        let last = self.streams.get(&key).map_or(0, |stream| stream.last_ns);
+        self.remove(key, last, sink);
+    }
+}
+
+/// When a stream has to be looked at.
+fn deadline(stream: &Stream, socket: Option<&Socket>, sink: &Sink) -> u64 {
+    let Limits { idle, datagram_idle, close, .. } = sink.limits;
+    let idle = if stream.setting.is_datagrams { datagram_idle } else { idle };
+    let closed = socket.and_then(|socket| socket.closed_ns).map_or(u64::MAX, |time| time.saturating_add(nanos(close)));
+    stream.last_ns.saturating_add(nanos(idle)).min(closed).min(stream.gap_deadline(sink))
+}
