@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 /// Examples:
 ///   metaflow-agent watch -i lo                     requests on loopback
 ///   metaflow-agent watch --kind calls -o jsonl     all interfaces, as JSON
+///   metaflow-agent watch --ebpf -- curl https://x  what curl asks, within TLS
 ///   metaflow-agent replay capture.pcapng           what is in a file
 ///   tcpdump -w - | metaflow-agent replay -         what others capture
 ///   metaflow-agent run --server 127.0.0.1:7700     the daemon
@@ -68,9 +70,15 @@ pub struct ReplayOptions {
 /// What to watch, and how to print it.
 #[derive(Debug, Clone, Args)]
 pub struct WatchOptions {
-    /// Interface to watch; may be given several times. All that are up, if none is given.
+    /// Interface to watch; may be given several times. All that are up, if none is given, unless --ebpf is.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
+    /// See what processes send and receive, also within TLS, by eBPF in the kernel: with process and thread, and without packets unless -i is given too.
+    #[arg(long)]
+    pub ebpf: bool,
+    /// Only what this process does, and those it starts; may be given several times.
+    #[arg(short, long, value_name = "PID", requires = "ebpf")]
+    pub pid: Vec<u32>,
     /// How to print: table on a terminal, else jsonl.
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
@@ -89,6 +97,9 @@ pub struct WatchOptions {
     /// End after this many records.
     #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+    /// Run this command, and watch only what it does, and those it starts; ends with it.
+    #[arg(last = true, value_name = "COMMAND", requires = "ebpf", conflicts_with = "pid")]
+    pub command: Vec<OsString>,
 }
 
 /// How to tell what works.
@@ -105,6 +116,9 @@ pub struct RunOptions {
     /// Interface to observe; may be given several times. All that are up, also those that come later, if none is given.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
+    /// See also what processes send and receive, within TLS too, by eBPF in the kernel.
+    #[arg(long)]
+    pub ebpf: bool,
     /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
     #[arg(long)]
     pub no_redact: bool,

@@ -276,6 +276,14 @@ impl Stream {
         let Setting { side, local, remote, interface, from_start, sides_known, begun_ns, .. } = self.setting;
         let (client, server) = if side == Side::Client { (local, remote) } else { (remote, local) };
         let time = sink.clock.from_monotonic(begun_ns);
-        StreamOpening { time, transport, client, server, interface, from_start, sides_known }
+        StreamOpening {
+            time,
+            transport,
+            client: client.into(),
+            server: server.into(),
+            interface,
+            from_start,
+            sides_known,
+        }
     }
 }
