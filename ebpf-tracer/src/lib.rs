@@ -1,1 +1,6 @@
 #![doc = include_str!("../README.md")]
+
+mod kernel;
+
+pub use kernel::{BtfError, Capture, Filter, Kernel, KernelTypes, Limits, LoadError, MapError, Names};
+pub use metaflow_ebpf_common as events;
