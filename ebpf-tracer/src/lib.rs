@@ -5,6 +5,7 @@ mod clock;
 mod event;
 mod evidence;
 mod hash;
+mod kernel;
 mod limits;
 mod marks;
 mod order;
@@ -20,6 +21,9 @@ pub use budget::Budget;
 pub use clock::Clock;
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
+pub use kernel::{
+    BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names,
+};
 pub use limits::Limits;
 pub use marks::Mark;
 pub use metaflow_ebpf_common::{Flags, Header, Kind, Ladder, Operation, ProcessEvent, SocketEvent, Source};

@@ -3,14 +3,16 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(feature = "zerocopy", allow(unnameable_types, reason = "zerocopy derives them"))]
 
+mod calls;
 mod counters;
 mod offsets;
 mod process;
 mod settings;
 mod socket;
 
+pub use calls::Call;
 pub use counters::Counter;
-pub use offsets::Offsets;
+pub use offsets::{Machine, Offsets};
 pub use process::ProcessEvent;
 pub use settings::{Ladder, Policy, Settings};
 pub use socket::{Flags, Operation, SocketEvent, Source};

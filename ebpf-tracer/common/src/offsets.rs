@@ -1,8 +1,8 @@
-//! Where members of the kernel's structures are: differs from kernel to kernel.
+//! Where members of the kernel's structures are: differs from kernel to kernel, and where registers are: from machine to machine.
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $path:literal,)*) => {
-        /// Offsets in bytes, as the kernel's BTF tells them. Each program has them as a constant.
+        /// Offsets in bytes, as the kernel's BTF tells them: the value of the programs' constant `OFFSETS`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "zerocopy", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
         #[repr(C)]
@@ -20,8 +20,6 @@ macro_rules! offsets {
 offsets! {
     /// Open files of a task.
     task_files: "task_struct.files",
-    /// Its first thread.
-    task_group_leader: "task_struct.group_leader",
     /// Number of its process.
     task_tgid: "task_struct.tgid",
     /// Number of the thread.
@@ -58,18 +56,22 @@ offsets! {
     inode_mode: "inode.i_mode",
     /// Its number.
     inode_number: "inode.i_ino",
+    /// A socket and its inode are one piece of memory: from the one to the other.
+    socket_inode: "socket_alloc.vfs_inode",
     /// Protocol's side of a socket.
     socket_sk: "socket.sk",
-    /// `SOCK_STREAM` …
-    socket_type: "socket.type",
     /// Files side of a protocol's socket.
     sk_socket: "sock.sk_socket",
+    /// `SOCK_STREAM` …
+    sk_type: "sock.sk_type",
     /// `IPPROTO_TCP` …
     sk_protocol: "sock.sk_protocol",
     /// `AF_INET` …
     sk_family: "sock.__sk_common.skc_family",
     /// `TCP_ESTABLISHED` …
     sk_state: "sock.__sk_common.skc_state",
+    /// Bits by `enum sock_flags`.
+    sk_flags: "sock.__sk_common.skc_flags",
     /// Local port.
     sk_local_port: "sock.__sk_common.skc_num",
     /// Port of the peer, in network byte order.
@@ -88,8 +90,38 @@ offsets! {
     tcp_write_seq: "tcp_sock.write_seq",
     /// Behind the last byte that was read.
     tcp_copied_seq: "tcp_sock.copied_seq",
+    /// Behind the last byte that arrived.
+    tcp_rcv_nxt: "tcp_sock.rcv_nxt",
     /// The other end of a Unix socket.
     unix_peer: "unix_sock.peer",
     /// What a program is executed from.
     binprm_filename: "linux_binprm.filename",
+}
+
+impl Offsets {
+    /// Bytes at the beginning of a `struct sock` within which everything under `__sk_common` lies.
+    pub const SK_WINDOW: usize = 112;
+}
+
+/// Where registers are in a `struct pt_regs`, in bytes: the value of the programs' constant `MACHINE`. One object serves every
+/// little-endian machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Machine {
+    /// Number of a system call; still there when it returns.
+    pub number: u32,
+    /// Arguments of a system call; the same.
+    pub arguments: [u32; 6],
+    /// Arguments of a function.
+    pub parameters: [u32; 4],
+    /// What a function returns.
+    pub result: u32,
+    /// In a `task_struct`: a word with a bit for calls of another, narrower machine, whose numbers are others.
+    pub narrow_at: u32,
+    /// This bit, or 0 where there is none.
+    pub narrow_bit: u32,
 }

@@ -1,0 +1,242 @@
+//! Writing events and the bytes of messages into the ring.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_ringbuf_query};
+use metaflow_ebpf_common::{CHUNK, Counter, Flags, Ladder, Operation, Policy, Settings, SocketEvent};
+
+use crate::maps::{self, EVENTS};
+use crate::memory::user;
+
+/// As many pieces as a call can have (`UIO_MAXIOV`).
+const PIECES: u64 = 1024;
+/// As many bytes of a message as can be asked for: so many rounds a program makes at most.
+const LONGEST: u64 = 16 << 20;
+
+/// An event on its way into the ring, a record after the other if it is a message. There is one of it per program: half of what a
+/// program may have as its stack.
+#[repr(C)]
+pub struct Message {
+    /// What every record begins with.
+    pub event: SocketEvent,
+    pub work: &'static mut Work,
+    settings: &'static Settings,
+    /// Bits of `enum sock_flags`.
+    pub socket_flags: u32,
+}
+
+/// How far a message has got. It is kept with the thread, in a map: of what is on the stack the verifier follows every value that a round
+/// could bring, and would never come to an end.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Work {
+    /// The piece of the message that is being read: address and length.
+    pub piece: [u64; 2],
+    /// Address of the next piece's address and length (an `iovec`), if there are several.
+    pub pieces: u64,
+    /// How many.
+    pub count: u64,
+    /// Address of the next message, if a call handles several.
+    pub next: u64,
+    /// Bytes to capture, from 0 on.
+    wanted: u64,
+    /// Captured so far.
+    done: u64,
+    state: u64,
+}
+
+const GOING: u64 = 0;
+const ENDED: u64 = 1;
+const LOST: u64 = 2;
+
+impl Work {
+    /// Nothing.
+    pub const NONE: Self = Self { piece: [0; 2], pieces: 0, count: 0, next: 0, wanted: 0, done: 0, state: GOING };
+}
+
+impl Message {
+    /// About nobody's socket yet.
+    #[inline(always)]
+    pub fn new(settings: &'static Settings, work: &'static mut Work) -> Self {
+        *work = Work::NONE;
+        // SAFETY: all of it are numbers.
+        Self { event: unsafe { core::mem::zeroed() }, work, settings, socket_flags: 0 }
+    }
+
+    /// The bytes are in these pieces of memory.
+    #[inline(always)]
+    pub fn scattered(&mut self, pieces: u64, count: u64) {
+        self.work.piece = [0; 2];
+        self.work.pieces = pieces;
+        self.work.count = if count > PIECES { PIECES } else { count };
+    }
+
+    /// Hands on a message of `total` bytes.
+    #[inline(always)]
+    pub fn hand_on(&mut self, total: u32) {
+        let settings = self.settings;
+        if left_out(settings, &self.event) {
+            maps::count(Counter::Filtered, 1);
+            return;
+        }
+        self.event.total = total;
+        self.event.at = 0;
+        self.event.header.payload = 0;
+        self.event.flags &= !(Flags::LAST | Flags::UNREADABLE);
+        self.event.lost = maps::counted(Counter::Lost) as u32;
+        self.work.done = 0;
+        self.work.state = GOING;
+        let wanted = wanted(settings, self.event.flags);
+        self.work.wanted = if wanted < u64::from(total) { wanted } else { u64::from(total) };
+        if self.work.wanted != 0 {
+            let rounds = self.work.wanted / CHUNK as u64 + 2 * self.work.count + 1;
+            // SAFETY: the callback takes what it is given; both live until it returns.
+            unsafe { bpf_loop(rounds as u32, piece as *mut c_void, (&raw mut *self).cast(), 0) };
+        }
+        if self.work.state == GOING {
+            // Nothing was wanted, or there was less than the call said.
+            self.event.flags |= Flags::LAST;
+            self.event.at = self.work.done as u32;
+            self.event.header.payload = 0;
+            self.work.state = if output(&self.event, 0, 0, settings.wake_bytes) { ENDED } else { LOST };
+        }
+        if self.work.state == LOST {
+            maps::count(Counter::Lost, 1);
+            maps::count(Counter::LostBytes, u64::from(total));
+        } else {
+            maps::count(Counter::Messages, 1);
+        }
+    }
+
+    /// Hands on an event that is no message.
+    #[inline(always)]
+    pub fn hand_on_event(&mut self, operation: Operation) {
+        if left_out(self.settings, &self.event) {
+            return;
+        }
+        self.event.operation = operation as u8;
+        self.event.flags |= Flags::LAST;
+        self.event.lost = maps::counted(Counter::Lost) as u32;
+        if !output(&self.event, 0, 0, self.settings.wake_bytes) {
+            maps::count(Counter::LostEvents, 1);
+        }
+    }
+}
+
+/// How many bytes of each message are captured.
+#[inline(always)]
+fn wanted(settings: &Settings, flags: u16) -> u64 {
+    if flags & (Flags::FILE | Flags::ENCRYPTED) != 0 || settings.ladder >= Ladder::Counts as u32 {
+        return 0;
+    }
+    let head = u64::from(settings.head);
+    if settings.ladder == Ladder::FirstBytes as u32 && head > u64::from(Ladder::FIRST_BYTES) {
+        return u64::from(Ladder::FIRST_BYTES);
+    }
+    if head > LONGEST { LONGEST } else { head }
+}
+
+/// Whether a filter leaves out what happens on this socket.
+#[inline(always)]
+fn left_out(settings: &Settings, event: &SocketEvent) -> bool {
+    settings.ports != Policy::All as u32
+        && (maps::port_is_named(event.local_port) || maps::port_is_named(event.remote_port))
+            != (settings.ports == Policy::Only as u32)
+}
+
+/// One round: the next record of a message, or the next piece of it.
+unsafe extern "C" fn piece(_round: u64, message: *mut c_void) -> i64 {
+    // SAFETY: the one from `hand_on`.
+    let message = unsafe { &mut *message.cast::<Message>() };
+    if message.work.piece[1] == 0 {
+        if message.work.count == 0 {
+            return 1;
+        }
+        message.work.count -= 1;
+        match user::<[u64; 2]>(message.work.pieces) {
+            Some(piece) => message.work.piece = piece,
+            None => message.event.flags |= Flags::UNREADABLE,
+        }
+        message.work.pieces += 16;
+        return 0;
+    }
+    let mut length = message.work.wanted - message.work.done;
+    if length > message.work.piece[1] {
+        length = message.work.piece[1];
+    }
+    if length > CHUNK as u64 {
+        length = CHUNK as u64;
+    }
+    let last = message.work.done + length >= message.work.wanted;
+    if last {
+        message.event.flags |= Flags::LAST;
+    }
+    message.event.at = message.work.done as u32;
+    if !output(&message.event, message.work.piece[0], length, message.settings.wake_bytes) {
+        message.work.state = LOST;
+        return 1;
+    }
+    message.work.done += length;
+    message.work.piece[0] += length;
+    message.work.piece[1] -= length;
+    if last {
+        message.work.state = ENDED;
+    }
+    i64::from(last)
+}
+
+#[repr(C)]
+struct Record<const N: usize> {
+    event: SocketEvent,
+    payload: [u8; N],
+}
+
+/// Writes a record: the event and bytes of the process. They are read into the ring's own memory, of which the kernel gives out pieces
+/// of sizes that the program knows beforehand only. `false` if there was no room.
+#[inline(always)]
+fn output(event: &SocketEvent, source: u64, length: u64, wake: u32) -> bool {
+    if length == 0 {
+        sized::<0>(event, source, length, wake)
+    } else if length <= 128 {
+        sized::<128>(event, source, length, wake)
+    } else if length <= 512 {
+        sized::<512>(event, source, length, wake)
+    } else if length <= 1536 {
+        sized::<1536>(event, source, length, wake)
+    } else if length <= CHUNK as u64 {
+        sized::<CHUNK>(event, source, length, wake)
+    } else {
+        false
+    }
+}
+
+#[inline(always)]
+fn sized<const N: usize>(event: &SocketEvent, source: u64, length: u64, wake: u32) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<Record<N>>(0) else { return false };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `entry` is as long as a record, and `length` not longer than its payload.
+    unsafe {
+        (&raw mut (*record).event).write(*event);
+        (*record).event.header.payload = length as u32;
+        if length != 0
+            && bpf_probe_read_user((&raw mut (*record).payload).cast(), length as u32, source as *const _) != 0
+        {
+            (*record).event.header.payload = 0;
+            (*record).event.flags |= Flags::UNREADABLE;
+            maps::count(Counter::Unreadable, 1);
+        }
+    }
+    entry.submit(wake_up(size_of::<Record<N>>(), wake));
+    true
+}
+
+/// How to submit a record of so many bytes: its reader is woken when what waits passes a multiple of `wake` bytes, a power of two.
+#[inline(always)]
+pub fn wake_up(length: usize, wake: u32) -> u64 {
+    const AVAILABLE: u64 = 0;
+    const NO_WAKE_UP: u64 = 1;
+    const WAKE_UP: u64 = 2;
+    // SAFETY: the map is a ring.
+    let waiting = unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), AVAILABLE) };
+    if waiting ^ waiting.wrapping_sub(length as u64 + 8) >= u64::from(wake) { WAKE_UP } else { NO_WAKE_UP }
+}

@@ -1,0 +1,146 @@
+//! Who is running, and whether it is followed.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task_btf, bpf_ktime_get_ns};
+use metaflow_ebpf_common::{Counter, Kind, Policy, Settings, SocketEvent};
+
+use crate::maps::{self, CGROUPS, PROCESSES, THREADS, offset, register};
+use crate::memory::typed;
+use crate::message::Work;
+
+/// What is known of a thread. It is found in one step, so the verdict about it and what it is doing are kept together.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Thread {
+    pub state: State,
+    pub work: Work,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct State {
+    /// [`Settings::generation`] of the verdict.
+    generation: u32,
+    /// The verdict: 1 if it is followed.
+    followed: u32,
+    /// When its system call began, if that is one whose beginning is looked at.
+    pub enter_ns: u64,
+    /// The number of this call.
+    pub number: u32,
+    /// 1 after it was seen using io_uring.
+    pub io_uring: u32,
+    /// The TLS connection on which it is working, 0 if on none: what it sends and receives meanwhile is encrypted.
+    pub tls: u64,
+}
+
+/// The running thread.
+#[derive(Clone, Copy)]
+pub struct Who {
+    pub tgid: u32,
+    pub tid: u32,
+}
+
+impl Who {
+    #[inline(always)]
+    pub fn current() -> Self {
+        let both = bpf_get_current_pid_tgid();
+        Self { tgid: (both >> 32) as u32, tid: both as u32 }
+    }
+
+    /// Writes down who does what the event is about, and when that is over.
+    #[inline(always)]
+    pub fn describe(self, event: &mut SocketEvent, task: *const u8) {
+        event.header.kind = Kind::Socket as u32;
+        event.header.time_ns = now();
+        event.header.tgid = self.tgid;
+        event.header.tid = self.tid;
+        event.cgroup = cgroup();
+        // SAFETY: the running thread's.
+        event.comm = unsafe { name(task) };
+    }
+
+    /// What is known of it, if it is followed.
+    #[inline(always)]
+    pub fn followed(self, settings: &Settings) -> Option<&'static mut Thread> {
+        let thread = match THREADS.get_ptr_mut(self.tid) {
+            // SAFETY: only this thread uses what the map has at its number.
+            Some(thread) if unsafe { (*thread).state.generation } == settings.generation => thread,
+            _ => self.judge(settings)?,
+        };
+        // SAFETY: as above.
+        let thread = unsafe { &mut *thread };
+        (thread.state.followed != 0).then_some(thread)
+    }
+
+    #[inline(never)]
+    fn judge(self, settings: &Settings) -> Option<*mut Thread> {
+        let generation = settings.generation;
+        let followed = u32::from(follows(self.tgid, settings));
+        let state = State { generation, followed, enter_ns: 0, number: 0, io_uring: 0, tls: 0 };
+        let thread = Thread { state, work: Work::NONE };
+        if THREADS.insert(self.tid, thread, 0).is_err() {
+            maps::count(Counter::Crowded, 1);
+            return None;
+        }
+        THREADS.get_ptr_mut(self.tid)
+    }
+}
+
+/// Whether what this process, which is running, does is to be seen.
+#[inline(always)]
+pub fn follows(tgid: u32, settings: &Settings) -> bool {
+    if tgid == maps::reader() {
+        return false;
+    }
+    let process = settings.processes == Policy::All as u32
+        || PROCESSES.get_ptr(tgid).is_some() == (settings.processes == Policy::Only as u32);
+    let cgroup = settings.cgroups == Policy::All as u32
+        || CGROUPS.get_ptr(cgroup()).is_some() == (settings.cgroups == Policy::Only as u32);
+    process && cgroup
+}
+
+/// Number of the running thread's control group.
+#[inline(always)]
+pub fn cgroup() -> u64 {
+    // SAFETY: has no arguments.
+    unsafe { bpf_get_current_cgroup_id() }
+}
+
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: has no arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The running `task_struct`.
+#[inline(always)]
+pub fn task() -> *const u8 {
+    // SAFETY: has no arguments.
+    unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const()
+}
+
+/// Name of a thread.
+///
+/// # Safety
+/// `task` is a `task_struct` whose type the verifier knows.
+#[inline(always)]
+pub unsafe fn name(task: *const u8) -> [u8; 16] {
+    let mut name = [0u64; 2];
+    // SAFETY: the caller's.
+    unsafe {
+        name[0] = typed(task, offset!(task_comm));
+        name[1] = typed(task, offset!(task_comm) + 8);
+        core::mem::transmute(name)
+    }
+}
+
+/// Whether the running system call is one of a narrower machine: its numbers mean other calls.
+///
+/// # Safety
+/// `task` is a `task_struct` whose type the verifier knows.
+#[inline(always)]
+pub unsafe fn narrow(task: *const u8) -> bool {
+    let bit = register!(narrow_bit) as u32;
+    // SAFETY: the caller's.
+    bit != 0 && unsafe { typed::<u32>(task, register!(narrow_at)) } & bit != 0
+}
