@@ -21,12 +21,10 @@ pub use budget::Budget;
 pub use clock::Clock;
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
-pub use kernel::{
-    BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names,
-};
+pub use kernel::{BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names};
 pub use limits::Limits;
 pub use marks::Mark;
-pub use metaflow_ebpf_common::{Flags, Header, Kind, Ladder, Operation, ProcessEvent, SocketEvent, Source};
+pub use metaflow_ebpf_common::{Counter, Flags, Header, Kind, Ladder, Operation, ProcessEvent, SocketEvent, Source};
 pub use probe::{Finding, Found, Rights, probe};
 pub use sockets::Places;
 pub use stats::Stats;
