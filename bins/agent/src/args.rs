@@ -79,6 +79,9 @@ pub struct WatchOptions {
     /// Only what this process does, and those it starts; may be given several times.
     #[arg(short, long, value_name = "PID", requires = "ebpf")]
     pub pid: Vec<u32>,
+    /// Bytes of each message that are captured of what processes send and receive; how long it is is always known.
+    #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=16 << 20))]
+    pub payload: u32,
     /// How to print: table on a terminal, else jsonl.
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,

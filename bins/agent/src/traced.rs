@@ -54,7 +54,13 @@ pub(crate) struct TracedTotals {
 
 impl Traced {
     /// Loads the programs into the kernel, and begins. Tells all to stop when it can do no more, or has no more to do.
-    pub(crate) fn start<S: Sink>(whom: Whom, options: &Options, sink: S, stop: &Stop) -> Result<Self, Failure> {
+    pub(crate) fn start<S: Sink>(
+        whom: Whom,
+        payload: u32,
+        options: &Options,
+        sink: S,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
         let mut kernel = Kernel::load(&KernelLimits::default()).map_err(|error| not_loaded(&error))?;
         let (processes, command) = match whom {
             Whom::All => (Names::All, None),
@@ -62,7 +68,7 @@ impl Traced {
             Whom::Command(command) => (Names::Only(BTreeSet::from([command.pid()])), Some(command)),
         };
         let failed = |error| Failure::unavailable(format!("cannot tell the kernel whom to follow: {error}"));
-        kernel.capture(&Capture::default()).map_err(failed)?;
+        kernel.capture(&Capture { head: payload, ..Capture::default() }).map_err(failed)?;
         kernel.follow(&Filter { processes, ..Filter::default() }).map_err(failed)?;
         let tracer = Tracer::new(Limits::default(), clock(), PLACES);
         let totals = Arc::new(Mutex::new(TracedTotals::default()));
@@ -198,11 +204,13 @@ impl<S: Sink> Work<S> {
                         thread: Some(&name),
                         container: None,
                     });
-                    let place = Place {
-                        observation_point: "unknown",
-                        capture: capture(record.conversation.interface),
-                        process,
+                    let observation_point = match evidence.is_client() {
+                        Some(true) => "client_process",
+                        Some(false) => "server_process",
+                        None => "unknown",
                     };
+                    let capture = capture(record.conversation.interface);
+                    let place = Place { observation_point, capture, process };
                     sink.take(&output, &place)?;
                 }
                 Output::Metric(metric) => {

@@ -42,7 +42,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        traced = Some(Traced::start(whom, &engine, printing.sink(), &interruption.stop)?);
+        traced = Some(Traced::start(whom, options.payload, &engine, printing.sink(), &interruption.stop)?);
         engine.shard = 0;
     }
     say(format_args!("watching {}; Ctrl-C ends", watched(live.as_ref(), options)));

@@ -9,6 +9,7 @@
 
 mod carried;
 mod command_line;
+mod conversations;
 mod damage;
 mod frames;
 mod live;
@@ -18,4 +19,5 @@ mod recordings;
 mod server;
 mod shop;
 mod threads;
+mod traced;
 mod uplink;
