@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod container;
 mod event;
 mod evidence;
 mod hash;
 mod limits;
 mod marks;
 mod order;
+mod proc;
+mod processes;
+mod recording;
 mod sink;
 mod sockets;
 mod stats;
@@ -14,11 +18,15 @@ mod threads;
 mod tracer;
 
 pub use clock::Clock;
+pub use container::container_id;
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
 pub use limits::Limits;
 pub use marks::Mark;
-pub use metaflow_ebpf_common::{Flags, Header, Kind, Operation, ProcessEvent, SocketEvent, Source};
+pub use metaflow_ebpf_common as events;
+pub use proc::{Connection, ConnectionState, Proc};
+pub use processes::{Process, Snapshot};
+pub use recording::{Entry, Recording, RecordingError, RecordingWriter};
 pub use sockets::Places;
 pub use stats::Stats;
 pub use tracer::Tracer;

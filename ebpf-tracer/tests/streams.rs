@@ -2,7 +2,7 @@
 
 mod support;
 
-use ebpf_tracer::{Flags, Operation, SocketEvent};
+use ebpf_tracer::events::{Flags, Operation, SocketEvent};
 use support::{Call, Lab, MS, SECOND, client, datagrams, server};
 
 #[test]

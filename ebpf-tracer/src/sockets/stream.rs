@@ -239,7 +239,7 @@ impl Stream {
     /// Puts the pieces of a datagram together.
     fn join(&mut self, piece: Piece, sink: &mut Sink) {
         match self.datagram.take() {
-            Some(mut begun) if begun.is_of(&piece) => {
+            Some(mut begun) if piece.goes_on_with(&begun) => {
                 let end = u64::from(piece.at) + piece.length;
                 begun.records += piece.records;
                 begun.is_last = piece.is_last;
