@@ -195,7 +195,7 @@ impl Stream {
             Place::Behind(_) => 0,
         };
         sink.stats.bytes_repeated += known.min(piece.length);
-        if known >= piece.length && piece.length > 0 {
+        if known > 0 && known >= piece.length {
             sink.stats.repeated += piece.records;
             return;
         }
@@ -206,6 +206,11 @@ impl Stream {
             sink.stats.bytes_lost += missing;
         } else if direction.seq.is_none() {
             direction.seq = piece.seq;
+        }
+        if piece.length == 0 && !self.setting.is_datagrams {
+            // It says only that its message is over.
+            sink.stats.delivered += piece.records;
+            return;
         }
         let (offset, seq) = (direction.next, direction.seq);
         direction.skip(piece.length - known);
@@ -268,7 +273,7 @@ impl Stream {
             datagram.bytes.clear();
             datagram.at = 0;
         }
-        (datagram.seq, datagram.length) = (None, u64::from(datagram.total));
+        (datagram.seq, datagram.length) = (None, u64::from(datagram.total).max(datagram.bytes.len() as u64));
         self.hand_on(datagram, sink);
     }
 
