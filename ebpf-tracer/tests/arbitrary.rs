@@ -82,9 +82,8 @@ fn drain(lab: &mut Lab, streams: &mut HashMap<u64, [u64; 2]>, last: &mut u64) ->
                 streams.insert(input.stream, [0; 2]);
             }
             StreamEvent::Data { chunk, .. } => {
-                let ends = streams.get_mut(&input.stream);
-                prop_assert!(ends.is_some(), "data of a stream that is not open");
-                let end = &mut ends.unwrap()[chunk.side as usize];
+                let open = TestCaseError::fail("data of a stream that is not open");
+                let end = &mut streams.get_mut(&input.stream).ok_or(open)?[chunk.side as usize];
                 prop_assert!(chunk.offset >= *end, "{} before {end}", chunk.offset);
                 *end = chunk.offset + chunk.bytes.len() as u64 + chunk.missing;
             }

@@ -37,6 +37,8 @@ pub(crate) struct Stream {
 /// What is said of a stream when it is opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
+    /// Inode of the socket; 0 if it is not known.
+    pub(crate) inode: u64,
     pub(crate) begun_ns: u64,
     /// `None` for Unix sockets.
     pub(crate) transport: Option<Transport>,
