@@ -24,6 +24,12 @@ impl Clock {
     pub const fn from_boottime(&self, nanos: u64) -> Timestamp {
         Timestamp::from_nanos(nanos.saturating_add_signed(self.boottime_ns))
     }
+
+    /// What `CLOCK_BOOTTIME` showed then.
+    #[must_use]
+    pub const fn to_boottime(&self, time: Timestamp) -> u64 {
+        time.as_nanos().saturating_sub_signed(self.boottime_ns)
+    }
 }
 
 #[cfg(test)]

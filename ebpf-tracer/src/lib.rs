@@ -2,6 +2,7 @@
 
 mod budget;
 mod clock;
+mod container;
 mod event;
 mod evidence;
 mod hash;
@@ -10,6 +11,9 @@ mod limits;
 mod marks;
 mod order;
 mod probe;
+mod proc;
+mod processes;
+mod recording;
 mod sink;
 mod sockets;
 mod stats;
@@ -19,13 +23,18 @@ mod tracer;
 
 pub use budget::Budget;
 pub use clock::Clock;
+pub use container::container_id;
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
 pub use kernel::{BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names};
 pub use limits::Limits;
 pub use marks::Mark;
+pub use metaflow_ebpf_common as events;
 pub use metaflow_ebpf_common::{Counter, Flags, Header, Kind, Ladder, Operation, ProcessEvent, SocketEvent, Source};
 pub use probe::{Finding, Found, Rights, probe};
+pub use proc::{Connection, ConnectionState, Proc};
+pub use processes::{Process, Snapshot};
+pub use recording::{Entry, Recording, RecordingError, RecordingWriter};
 pub use sockets::Places;
 pub use stats::Stats;
 pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, TlsUnseen, TlsWatch, Unseen};

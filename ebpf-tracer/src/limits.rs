@@ -47,7 +47,9 @@ pub struct Limits {
     pub processes: usize,
     /// Processes that ended are remembered for this long.
     pub ended: Duration,
-    /// Bytes of a command line that are kept.
+    /// Processes that wait for somebody to read more about them.
+    pub unread: usize,
+    /// Bytes of a command line or path that are kept.
     pub command_line: usize,
 }
 
@@ -74,6 +76,7 @@ impl Default for Limits {
             mark_steps: 1024,
             processes: 65_536,
             ended: Duration::from_secs(180),
+            unread: 4096,
             command_line: 4096,
         }
     }

@@ -66,6 +66,6 @@ pub struct Stats {
     pub io_uring: u64,
     /// Processes forgotten for others: [`Limits::processes`](crate::Limits::processes).
     pub processes_evicted: u64,
-    /// Processes nobody asked for more of in time: [`Tracer::unread`](crate::Tracer::unread).
+    /// Processes of which nobody read more in time: [`Limits::unread`](crate::Limits::unread).
     pub unread_dropped: u64,
 }

@@ -1,17 +1,20 @@
 //! Events in, streams out.
 
 use flow_core::StreamInput;
-use protocol_parsers::Call;
+use metaflow_ebpf_common::{Operation, ProcessEvent};
+use protocol_parsers::{Call, Timestamp};
 
 use crate::clock::Clock;
 use crate::event::{Event, EventError};
 use crate::evidence::Evidence;
 use crate::limits::Limits;
+use crate::marks::Mark;
 use crate::order::{Order, Waiting};
+use crate::processes::{Process, Processes, Snapshot};
+use crate::recording::Entry;
 use crate::sink::Sink;
 use crate::sockets::{Places, Sockets};
 use crate::stats::Stats;
-use metaflow_ebpf_common::{Operation, ProcessEvent};
 
 /// Makes streams of the events of the ring. It reads no clock and asks the kernel nothing.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub struct Tracer {
     order: Order,
     sockets: Sockets,
     sink: Sink,
+    processes: Processes,
     is_finished: bool,
 }
 
@@ -30,6 +34,7 @@ impl Tracer {
             order: Order::default(),
             sockets: Sockets::new(places),
             sink: Sink::new(limits, clock),
+            processes: Processes::new(),
             is_finished: false,
         }
     }
@@ -44,6 +49,17 @@ impl Tracer {
         Ok(())
     }
 
+    /// Takes in what was recorded. A record of the ring that is no event is counted, as it was then.
+    pub fn replay(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Record(record) => _ = self.record(record),
+            Entry::Time(monotonic_ns) => self.advance(monotonic_ns),
+            Entry::Clock(clock) => self.set_clock(clock),
+            Entry::Listening { netns, port, is_listening } => self.listening(netns, port, is_listening),
+            Entry::Process(snapshot) => self.insert(snapshot),
+        }
+    }
+
     /// Takes in an event.
     pub fn push(&mut self, event: &Event<'_>) {
         let header = *event.header();
@@ -53,8 +69,14 @@ impl Tracer {
                 self.sink.stats.messages += u64::from(is_message);
                 Waiting::Socket(Box::new(*event), payload.to_vec())
             }
-            Event::Process(event, _) if event.change == ProcessEvent::ENDED => Waiting::Ended(header.tgid),
-            Event::Process(..) => return self.advance(header.time_ns),
+            Event::Process(event, path) => {
+                let Sink { clock, limits, stats, .. } = &mut self.sink;
+                self.processes.apply(event, path, clock, limits, stats);
+                if event.change != ProcessEvent::ENDED {
+                    return self.advance(header.time_ns);
+                }
+                Waiting::Ended(header.tgid)
+            }
         };
         self.is_finished = false;
         self.order.push(header.tid, header.time_ns, waiting, &mut self.sink.stats);
@@ -118,6 +140,36 @@ impl Tracer {
     pub fn evidence(&mut self, stream: u64, call: &Call<'_>) -> Evidence {
         let Sink { marks, stats, limits, .. } = &mut self.sink;
         Evidence::of(stream, call, marks, limits.mark_steps, stats)
+    }
+
+    /// The process that had this number then, as far as it is known.
+    #[must_use]
+    pub fn process(&self, pid: u32, time: Timestamp) -> Option<&Process> {
+        self.processes.at(pid, time, &self.sink.clock)
+    }
+
+    /// The process that sent or received this message.
+    #[must_use]
+    pub fn process_of(&self, mark: &Mark) -> Option<&Process> {
+        self.process(mark.pid, mark.time)
+    }
+
+    /// A process of which `/proc` says more than the events: one that executed a program, for instance. To be read and handed to
+    /// [`insert`](Self::insert).
+    pub fn unread(&mut self) -> Option<u32> {
+        self.processes.unread()
+    }
+
+    /// Takes in what `/proc` says of a process: of all of them at the start, of those [`unread`](Self::unread) later.
+    pub fn insert(&mut self, snapshot: Snapshot) {
+        let Sink { clock, limits, stats, .. } = &mut self.sink;
+        self.processes.insert(snapshot, clock, limits, stats);
+    }
+
+    /// Processes that are remembered.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.processes.len()
     }
 
     /// What happened so far.

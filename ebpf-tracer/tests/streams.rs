@@ -2,7 +2,7 @@
 
 mod support;
 
-use ebpf_tracer::{Flags, Operation, SocketEvent};
+use ebpf_tracer::events::{Flags, Operation, SocketEvent};
 use support::{Call, Lab, MS, SECOND, client, datagrams, server};
 
 #[test]
@@ -273,6 +273,23 @@ fn a_tls_connection_that_counts_from_the_start_again_is_another_one() {
         ]
     );
     assert_eq!(seen[6], "3 open tcp .1:40000 ?→ .2:80 joined tls");
+}
+
+#[test]
+fn a_tls_connection_whose_socket_is_known_later_is_one_stream() {
+    let mut lab = Lab::new();
+    let unknown = SocketEvent { inode: 0, family: 0, local_port: 0, remote_port: 0, ..client(0) };
+    let mut unknown = unknown.tls(77);
+    (unknown.local, unknown.remote, unknown.fd) = ([0; 16], [0; 16], -1);
+    lab.push(unknown.sends(MS, MS, 0, 3), b"GET");
+    lab.push(client(10).tls(77).receives(MS, 2 * MS, 0, 2), b"OK");
+    lab.push(unknown.sends(3 * MS, 3 * MS, 3, 3), b"PUT");
+    lab.push(client(11).tls(77).sends(4 * MS, 4 * MS, 6, 3), b"GET");
+    let seen = lab.finish();
+    let first = ["1 open tcp ?:0 ?→ ?:0 tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT", "1 close at 4 ms"];
+    assert_eq!(seen[..5], first);
+    assert_eq!(seen[5], "2 open tcp .1:40000 ?→ .2:80 joined tls");
+    assert_eq!(lab.tracer.stats().streams_unaddressed, 1);
 }
 
 #[test]

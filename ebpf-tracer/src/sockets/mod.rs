@@ -13,7 +13,7 @@ use protocol_parsers::Side;
 use piece::{Piece, Way};
 use roles::{AF_INET, AF_INET6, AF_UNIX, Listening, addresses, side_of_first};
 use stream::Setting;
-use table::{Channel, Key, Table};
+use table::{Key, Table};
 
 use crate::event::operation;
 use crate::marks::Mark;
@@ -107,7 +107,7 @@ impl Sockets {
     /// A connection begins.
     fn begin(&mut self, event: &SocketEvent, side: Side, sink: &mut Sink) {
         let Some(kind) = Kind::of(event).filter(|kind| !kind.is_datagrams) else { return };
-        let key = Key { inode: event.inode, channel: Channel::Wire };
+        let key = Key::Wire(event.inode);
         let time = counts_from(event);
         // A `connect` that was under way is asked for again until it is over.
         if self.table.get_mut(&key).is_some_and(|stream| !stream.is_new()) || self.has_moved(event) {
@@ -144,7 +144,7 @@ impl Sockets {
         let is_ciphertext = !kind.is_plaintext
             && (event.flags & Flags::ENCRYPTED != 0
                 || self.table.sockets.get(&event.inode).is_some_and(|socket| socket.is_encrypted));
-        let key = Key { inode: event.inode, channel: kind.channel(event) };
+        let key = kind.key(event);
         if is_ciphertext {
             sink.stats.encrypted += 1;
             if let Some(stream) = self.table.get_mut(&key) {
@@ -154,9 +154,7 @@ impl Sockets {
         }
         let mark = (event.at == 0).then(|| self.mark(event, way, kind, sink));
         let Some(piece) = Piece::of(event, payload, mark) else { return };
-        if self.table.get_mut(&key).is_some_and(|stream| stream.is_over_before(&piece)) {
-            self.table.remove(key, time, sink);
-        }
+        self.follow(event, key, &piece, sink);
         if self.table.get_mut(&key).is_none() {
             let setting = self.setting(event, kind, self.side(event.inode), way);
             sink.stats.streams_unaddressed +=
@@ -180,6 +178,18 @@ impl Sockets {
             stream.take(piece, sink);
         }
         self.table.schedule(key, sink);
+    }
+
+    /// A TLS connection may be used for another socket, and its socket may be known later than itself.
+    fn follow(&mut self, event: &SocketEvent, key: Key, piece: &Piece, sink: &mut Sink) {
+        let Some(stream) = self.table.get_mut(&key) else { return };
+        let inode = stream.setting.inode;
+        let is_other = inode != 0 && event.inode != 0 && inode != event.inode;
+        if is_other || stream.is_over_before(piece) {
+            self.table.remove(key, counts_from(event), sink);
+        } else if inode == 0 && event.inode != 0 {
+            self.table.bind(key, event.inode);
+        }
     }
 
     /// Notes what an event tells of its socket.
@@ -218,6 +228,7 @@ impl Sockets {
             None => (side_of_first(way), false),
         };
         Setting {
+            inode: event.inode,
             begun_ns: counts_from(event),
             transport: kind.transport,
             is_datagrams: kind.is_datagrams,
@@ -275,13 +286,13 @@ impl Kind {
         Some(Self { transport, is_datagrams: is_datagrams && !is_plaintext, is_plaintext })
     }
 
-    fn channel(self, event: &SocketEvent) -> Channel {
+    fn key(self, event: &SocketEvent) -> Key {
         if self.is_plaintext {
-            Channel::Plaintext(event.header.tgid, event.tls)
+            Key::Plaintext(event.header.tgid, event.tls)
         } else if self.is_datagrams && self.transport.is_some() {
-            Channel::Peer(addresses(event).1)
+            Key::Peer(event.inode, addresses(event).1)
         } else {
-            Channel::Wire
+            Key::Wire(event.inode)
         }
     }
 }

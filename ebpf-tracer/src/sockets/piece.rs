@@ -66,8 +66,8 @@ impl Piece {
         })
     }
 
-    /// Whether both are of one message.
-    pub(crate) fn is_of(&self, other: &Self) -> bool {
-        (self.way, self.message, self.total) == (other.way, other.message, other.total)
+    /// Whether it goes on with the message that another one began. One call may send several.
+    pub(crate) fn goes_on_with(&self, other: &Self) -> bool {
+        self.at > 0 && (self.way, self.message, self.total) == (other.way, other.message, other.total)
     }
 }

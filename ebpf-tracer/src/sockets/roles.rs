@@ -67,5 +67,9 @@ pub(super) fn addresses(event: &SocketEvent) -> (SocketAddr, SocketAddr) {
         AF_INET6 => Ipv6Addr::from(bytes).to_canonical(),
         _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
-    (SocketAddr::new(address(event.local), event.local_port), SocketAddr::new(address(event.remote), event.remote_port))
+    let (mut local, remote) = (address(event.local), address(event.remote));
+    if local == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && remote.is_ipv4() {
+        local = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    }
+    (SocketAddr::new(local, event.local_port), SocketAddr::new(remote, event.remote_port))
 }

@@ -37,6 +37,8 @@ pub(crate) struct Stream {
 /// What is said of a stream when it is opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
+    /// Inode of the socket; 0 if it is not known.
+    pub(crate) inode: u64,
     pub(crate) begun_ns: u64,
     /// `None` for Unix sockets.
     pub(crate) transport: Option<Transport>,
@@ -195,7 +197,7 @@ impl Stream {
             Place::Behind(_) => 0,
         };
         sink.stats.bytes_repeated += known.min(piece.length);
-        if known >= piece.length && piece.length > 0 {
+        if known > 0 && known >= piece.length {
             sink.stats.repeated += piece.records;
             return;
         }
@@ -206,6 +208,11 @@ impl Stream {
             sink.stats.bytes_lost += missing;
         } else if direction.seq.is_none() {
             direction.seq = piece.seq;
+        }
+        if piece.length == 0 && !self.setting.is_datagrams {
+            // It says only that its message is over.
+            sink.stats.delivered += piece.records;
+            return;
         }
         let (offset, seq) = (direction.next, direction.seq);
         direction.skip(piece.length - known);
@@ -239,7 +246,7 @@ impl Stream {
     /// Puts the pieces of a datagram together.
     fn join(&mut self, piece: Piece, sink: &mut Sink) {
         match self.datagram.take() {
-            Some(mut begun) if begun.is_of(&piece) => {
+            Some(mut begun) if piece.goes_on_with(&begun) => {
                 let end = u64::from(piece.at) + piece.length;
                 begun.records += piece.records;
                 begun.is_last = piece.is_last;
@@ -268,7 +275,7 @@ impl Stream {
             datagram.bytes.clear();
             datagram.at = 0;
         }
-        (datagram.seq, datagram.length) = (None, u64::from(datagram.total));
+        (datagram.seq, datagram.length) = (None, u64::from(datagram.total).max(datagram.bytes.len() as u64));
         self.hand_on(datagram, sink);
     }
 

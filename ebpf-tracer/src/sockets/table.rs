@@ -13,21 +13,14 @@ use crate::sink::Sink;
 /// So many are looked at to find one that would end first.
 const EVICTION_LOOKS: usize = 8;
 
-/// Which stream: of a socket, by its inode.
+/// Which stream. Of a socket they are told apart by its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
-    pub(super) inode: u64,
-    pub(super) channel: Channel,
-}
-
-/// Which of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Channel {
-    /// What is sent over it.
-    Wire,
-    /// Datagrams from and to this peer.
-    Peer(SocketAddr),
-    /// What is sent over it in TLS: process, and connection in it.
+pub(super) enum Key {
+    /// What is sent over a socket.
+    Wire(u64),
+    /// Datagrams of a socket from and to this peer.
+    Peer(u64, SocketAddr),
+    /// What is sent in TLS: process, and connection in it. The socket below may not be known, or not yet.
     Plaintext(u32, u64),
 }
 
@@ -54,7 +47,7 @@ type Holder = (u32, i32);
 pub(super) struct Table {
     pub(super) sockets: HashMap<u64, Socket, ahash::RandomState>,
     streams: HashMap<Key, Stream, ahash::RandomState>,
-    by_socket: BTreeSet<Key>,
+    by_socket: BTreeSet<(u64, Key)>,
     /// When each stream is looked at again: not later than it has to be.
     timers: BTreeSet<(u64, Key)>,
     descriptors: BTreeMap<Holder, u64>,
@@ -89,15 +82,25 @@ impl Table {
         while self.streams.len() >= sink.limits.streams.max(1) {
             self.evict(sink);
         }
-        self.sockets.entry(key.inode).or_default().streams += 1;
-        self.by_socket.insert(key);
+        self.sockets.entry(setting.inode).or_default().streams += 1;
+        self.by_socket.insert((setting.inode, key));
         self.streams.entry(key).or_insert_with(|| Stream::new(setting))
+    }
+
+    /// The socket below a stream turns out to be this one.
+    pub(super) fn bind(&mut self, key: Key, inode: u64) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut stream.setting.inode, inode);
+        self.by_socket.remove(&(before, key));
+        self.by_socket.insert((inode, key));
+        self.sockets.entry(inode).or_default().streams += 1;
+        self.leave(before);
     }
 
     /// Looks at a stream again when it has to be: to be called when something has happened on it.
     pub(super) fn schedule(&mut self, key: Key, sink: &Sink) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
-        let socket = self.sockets.get(&key.inode);
+        let socket = self.sockets.get(&stream.setting.inode);
         let deadline = deadline(stream, socket, sink);
         if deadline < stream.deadline {
             self.timers.remove(&(stream.deadline, key));
@@ -112,7 +115,7 @@ impl Table {
             self.timers.pop_first();
             let Some(stream) = self.streams.get_mut(&key) else { continue };
             stream.give_up_until(deadline_was, sink);
-            let socket = self.sockets.get(&key.inode);
+            let socket = self.sockets.get(&stream.setting.inode);
             let deadline = deadline(stream, socket, sink);
             stream.deadline = deadline;
             if deadline > deadline_was {
@@ -127,13 +130,19 @@ impl Table {
     /// Ends a stream and closes it.
     pub(super) fn remove(&mut self, key: Key, time_ns: u64, sink: &mut Sink) {
         let Some(stream) = self.streams.remove(&key) else { return };
-        self.by_socket.remove(&key);
+        let inode = stream.setting.inode;
+        self.by_socket.remove(&(inode, key));
         self.timers.remove(&(stream.deadline, key));
         stream.end(time_ns, sink);
-        let Some(socket) = self.sockets.get_mut(&key.inode) else { return };
+        self.leave(inode);
+    }
+
+    /// A socket has a stream less.
+    fn leave(&mut self, inode: u64) {
+        let Some(socket) = self.sockets.get_mut(&inode) else { return };
         socket.streams -= 1;
         if socket.streams == 0
-            && let Some(socket) = self.sockets.remove(&key.inode)
+            && let Some(socket) = self.sockets.remove(&inode)
         {
             for holder in socket.holders {
                 self.descriptors.remove(&holder);
@@ -150,9 +159,9 @@ impl Table {
 
     /// Ends all.
     pub(super) fn clear(&mut self, sink: &mut Sink) {
-        while let Some(key) = self.by_socket.first().copied() {
+        while let Some((inode, key)) = self.by_socket.first().copied() {
             let last = self.streams.get(&key).map_or(0, |stream| stream.last_ns);
-            let closed = self.sockets.get(&key.inode).and_then(|socket| socket.closed_ns);
+            let closed = self.sockets.get(&inode).and_then(|socket| socket.closed_ns);
             self.remove(key, closed.unwrap_or(last), sink);
         }
     }
@@ -208,8 +217,8 @@ impl Table {
     }
 
     fn keys(&self, inode: u64) -> Vec<Key> {
-        let first = Key { inode, channel: Channel::Wire };
-        self.by_socket.range(first..).take_while(|key| key.inode == inode).copied().collect()
+        let first = (inode, Key::Wire(0));
+        self.by_socket.range(first..).take_while(|(of, _)| *of == inode).map(|(_, key)| *key).collect()
     }
 
     /// Ends the stream that would end first if nothing more came, or nearly so.
@@ -217,7 +226,7 @@ impl Table {
         for _ in 0..EVICTION_LOOKS {
             let Some((was, key)) = self.timers.first().copied() else { break };
             let Some(stream) = self.streams.get_mut(&key) else { break };
-            let deadline = deadline(stream, self.sockets.get(&key.inode), sink);
+            let deadline = deadline(stream, self.sockets.get(&stream.setting.inode), sink);
             if deadline <= was {
                 break;
             }
@@ -225,7 +234,7 @@ impl Table {
             self.timers.remove(&(was, key));
             self.timers.insert((deadline, key));
         }
-        let first = self.timers.first().map(|(_, key)| *key).or_else(|| self.by_socket.first().copied());
+        let first = self.timers.first().map(|(_, key)| *key).or_else(|| self.by_socket.first().map(|(_, key)| *key));
         let Some(key) = first else { return };
         sink.stats.streams_evicted += 1;
         let last = self.streams.get(&key).map_or(0, |stream| stream.last_ns);

@@ -3,9 +3,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ebpf_tracer::{
-    Clock, Event, Flags, Header, Kind, Limits, Operation, Places, ProcessEvent, SocketEvent, Source, Tracer,
-};
+use ebpf_tracer::events::{Flags, Header, Kind, Operation, ProcessEvent, SocketEvent, Source};
+use ebpf_tracer::{Clock, Event, Limits, Places, Tracer};
 use flow_core::{StreamEvent, StreamInput};
 use protocol_parsers::Side;
 
