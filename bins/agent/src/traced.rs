@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ebpf_tracer::{
-    Capture, Clock, Counter, Evidence, Filter, Kernel, KernelLimits, Limits, LoadError, Names, Places, Tracer,
+    Capture, Clock, ConnectionState, Counter, Evidence, Filter, Kernel, KernelLimits, Limits, LoadError, Names, Places,
+    Proc, Tracer,
 };
 use flow_core::{FlowEngine, Input, Options, Output};
 use metaflow_packet_capture::Stop;
@@ -70,16 +71,18 @@ impl Traced {
         let failed = |error| Failure::unavailable(format!("cannot tell the kernel whom to follow: {error}"));
         kernel.capture(&Capture { head: payload, ..Capture::default() }).map_err(failed)?;
         kernel.follow(&Filter { processes, ..Filter::default() }).map_err(failed)?;
-        let tracer = Tracer::new(Limits::default(), clock(), PLACES);
+        let tracer = Tracer::new(Limits::default(), Clock::measure(), PLACES);
         let totals = Arc::new(Mutex::new(TracedTotals::default()));
         let mut work = Work {
             kernel,
             tracer,
             engine: FlowEngine::new(options.clone()),
             sink,
+            proc: Proc::default(),
             command,
             totals: Arc::clone(&totals),
         };
+        work.look_around();
         if let Some(command) = &work.command {
             command.go()?;
         }
@@ -112,6 +115,7 @@ struct Work<S> {
     tracer: Tracer,
     engine: FlowEngine,
     sink: S,
+    proc: Proc,
     command: Option<Watched>,
     totals: Arc<Mutex<TracedTotals>>,
 }
@@ -143,6 +147,31 @@ impl<S: Sink> Work<S> {
         self.sink.flush()
     }
 
+    /// What is known of processes and connections before their first event.
+    fn look_around(&mut self) {
+        let Self { proc, tracer, .. } = self;
+        proc.processes().into_iter().flatten().for_each(|process| tracer.insert(process));
+        let mut namespaces = BTreeSet::new();
+        for pid in proc.pids().into_iter().flatten() {
+            let Some(netns) = proc.network_namespace(pid).ok().filter(|netns| namespaces.insert(*netns)) else {
+                continue;
+            };
+            let connections = proc.connections(pid).unwrap_or_default();
+            let listening = connections.iter().filter(|connection| connection.state == ConnectionState::Listen);
+            listening.for_each(|connection| tracer.listening(netns, connection.local.port(), true));
+        }
+    }
+
+    /// What `/proc` says of processes that became others.
+    fn look_at_new(&mut self) {
+        while let Some(pid) = self.tracer.unread() {
+            // It may have ended.
+            if let Ok(process) = self.proc.process(pid) {
+                self.tracer.insert(process);
+            }
+        }
+    }
+
     /// Reads what lies in the ring.
     fn turn(&mut self) -> Result<(), End> {
         loop {
@@ -156,6 +185,7 @@ impl<S: Sink> Work<S> {
                 // What was begun before this moment is in the ring, or has been read.
                 tracer.advance(now);
             }
+            self.look_at_new();
             self.hand_on()?;
             if read < BATCH {
                 return Ok(());
@@ -164,7 +194,7 @@ impl<S: Sink> Work<S> {
     }
 
     fn tick(&mut self) -> Result<(), End> {
-        self.tracer.set_clock(clock());
+        self.tracer.set_clock(Clock::measure());
         let seen_until = realtime_ns().saturating_sub(TICK.as_nanos() as u64);
         self.engine.handle_timeout(Timestamp::from_nanos(seen_until));
         self.take_records()?;
@@ -196,13 +226,13 @@ impl<S: Sink> Work<S> {
                         Some(stream) => tracer.evidence(stream, &record.call),
                         None => Evidence::default(),
                     };
-                    let name = evidence.first().map(|mark| text(&mark.comm)).unwrap_or_default();
-                    let process = evidence.first().map(|mark| Process {
-                        pid: mark.pid,
-                        start_ns: 0,
-                        name: &name,
-                        thread: Some(&name),
-                        container: None,
+                    let thread = evidence.first().map(|mark| text(&mark.comm));
+                    let process = evidence.first().and_then(|mark| tracer.process_of(mark)).map(|process| Process {
+                        pid: process.pid,
+                        start_ns: process.start.as_nanos(),
+                        name: &process.name,
+                        thread: thread.as_deref(),
+                        container: process.container.as_deref(),
                     });
                     let observation_point = match evidence.is_client() {
                         Some(true) => "client_process",
@@ -246,12 +276,6 @@ fn monotonic_ns() -> u64 {
 
 fn realtime_ns() -> u64 {
     u64::try_from(nanos(ClockId::Realtime)).unwrap_or_default()
-}
-
-/// How far the clocks of events are from the time of the day.
-fn clock() -> Clock {
-    let realtime = nanos(ClockId::Realtime);
-    Clock { monotonic_ns: realtime - nanos(ClockId::Monotonic), boottime_ns: realtime - nanos(ClockId::Boottime) }
 }
 
 fn not_loaded(error: &LoadError) -> Failure {
