@@ -117,7 +117,7 @@ fn read(
     pipeline.finish()?;
     let (start_ns, now_ns) = times.unwrap_or_default();
     let totals = pipeline.totals();
-    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], packets_refused: 0, rings: &[] })?;
+    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], packets_refused: 0, rings: &[], messages_lost: 0 })?;
     if let Some(truncation) = file.truncation() {
         say(format_args!("warning: {truncation}"));
     }

@@ -9,10 +9,14 @@ use crate::args::RunOptions;
 use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
 use crate::signals::Interruption;
+use crate::sink::{End, Outlet};
+use crate::traced::{Traced, Whom};
 use crate::uplink::{Exclusions, Uplink, UplinkOptions};
 
 /// Long conversations are stored in pieces of this length.
 const PIECES: Duration = Duration::from_secs(60);
+/// Bytes of each message that are captured of what processes send and receive.
+const PAYLOAD: u32 = 4096;
 /// How long sending may still take at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -25,10 +29,23 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         parsers.redact = !options.no_redact;
     }
     let exclusions = Exclusions::default();
-    let live = Live::open(&options.interface, exclusions.clone())?;
+    let mut live = Live::open(&options.interface, exclusions.clone())?;
     say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
     let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
-    let ended = live.run(options.threads, &engine, &mut uplink.entrance(), &interruption.stop, None);
+    let mut entrance = uplink.entrance();
+    entrance.begin();
+    let mut traced = None;
+    if options.ebpf {
+        // Numbers of records differ from those of the engines of packets.
+        engine.shard = options.threads;
+        let begun = Traced::start(Whom::All, PAYLOAD, &engine, entrance.sink(), &interruption.stop)?;
+        engine.shard = 0;
+        live.beside(&begun);
+        traced = Some(begun);
+    }
+    let ended = live.run(options.threads, &engine, &mut entrance, &interruption.stop, None);
+    interruption.stop.stop();
+    let traced = traced.map(Traced::finish);
     if let Ok((_, Seen { packets, dropped, refused })) = ended {
         info!(packets, packets_dropped = dropped + refused, "ending: sending what is left");
     }
@@ -36,5 +53,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         0 => info!("everything has been sent"),
         left => warn!(records = left, "ended before the server had taken them: lost"),
     }
-    ended.map(|_| ())
+    match traced {
+        Some((_, Err(End::Failed(failure)))) => Err(failure),
+        _ => ended.map(|_| ()),
+    }
 }

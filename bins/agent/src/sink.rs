@@ -53,6 +53,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) packets_refused: u64,
     /// By interface.
     pub(crate) rings: &'a [(String, RingCounters)],
+    /// Messages of processes that found no room on their way out of the kernel.
+    pub(crate) messages_lost: u64,
 }
 
 /// Running totals of one engine.

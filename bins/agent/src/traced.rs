@@ -41,7 +41,7 @@ pub(crate) enum Whom {
 /// A thread that observes processes.
 pub(crate) struct Traced {
     thread: JoinHandle<Result<(), End>>,
-    totals: Arc<Mutex<TracedTotals>>,
+    totals: TracedWatch,
 }
 
 /// Running totals of it.
@@ -94,19 +94,30 @@ impl Traced {
         };
         let failed = |error| Failure::from_io("cannot start a thread", &error);
         let thread = thread::Builder::new().name("metaflow-trace".to_owned()).spawn(run).map_err(failed)?;
-        Ok(Self { thread, totals })
+        Ok(Self { thread, totals: TracedWatch(totals) })
     }
 
-    pub(crate) fn totals(&self) -> TracedTotals {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Its running totals, for others to look at.
+    pub(crate) fn watch(&self) -> TracedWatch {
+        self.totals.clone()
     }
 
     /// Waits until it has handed on all it had. It must have been told to stop, or stop by itself.
     pub(crate) fn finish(self) -> (TracedTotals, Result<(), End>) {
         let broken = |_| Err(End::Failed(Failure::unavailable("the thread that observes processes broke down")));
         let result = self.thread.join().unwrap_or_else(broken);
-        let totals = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        (totals, result)
+        (self.totals.totals(), result)
+    }
+}
+
+/// Running totals of a thread that observes processes.
+#[derive(Clone)]
+pub(crate) struct TracedWatch(Arc<Mutex<TracedTotals>>);
+
+impl TracedWatch {
+    /// Not older than a second.
+    pub(crate) fn totals(&self) -> TracedTotals {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
         parsers.redact = !options.no_redact;
     }
     let whom = whom(options)?;
-    let live = if options.ebpf && options.interface.is_empty() {
+    let mut live = if options.ebpf && options.interface.is_empty() {
         None
     } else {
         Some(Live::open(&options.interface, Exclusions::default())?)
@@ -38,12 +38,16 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
         Err(End::Enough) => return Ok(()),
         Err(End::Failed(failure)) => return Err(failure),
     };
+    printing.begin();
     let mut traced = None;
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
         traced = Some(Traced::start(whom, options.payload, &engine, printing.sink(), &interruption.stop)?);
         engine.shard = 0;
+    }
+    if let (Some(live), Some(traced)) = (&mut live, &traced) {
+        live.beside(traced);
     }
     say(format_args!("watching {}; Ctrl-C ends", watched(live.as_ref(), options)));
     let until = options.duration.and_then(|duration| Instant::now().checked_add(duration));

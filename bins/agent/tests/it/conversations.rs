@@ -34,7 +34,7 @@ pub(crate) fn conversations(path: &Path) -> (Vec<Spoken>, usize) {
     let mut open: HashMap<Key, (usize, [Option<u32>; 2])> = HashMap::new();
     let mut others = 0;
     while let Some(batch) = file.next_batch().unwrap() {
-        for packet in batch.iter() {
+        for packet in &batch {
             let sliced = match packet.link {
                 LinkType::Ethernet => SlicedPacket::from_ethernet(packet.captured),
                 LinkType::LinuxCooked => SlicedPacket::from_linux_sll(packet.captured),
