@@ -106,11 +106,14 @@ impl Kernel {
         let offsets = layout::offsets(&types)?;
         let machine = layout::machine(&types);
         let calls = layout::calls();
+        let (numbers, cast) = layout::numbers(&types)?;
+        let object = layout::link(OBJECT, cast);
         let btf = Btf::from_sys_fs().map_err(LoadError::Types)?;
         let reader = std::process::id();
         let mut programs = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("OFFSETS", offsets.as_bytes(), true)
+            .override_global("TYPES", numbers.as_bytes(), true)
             .override_global("MACHINE", machine.as_bytes(), true)
             .override_global("CALLS", calls.as_slice(), true)
             .override_global("READER", &reader, true)
@@ -118,7 +121,7 @@ impl Kernel {
             .map_max_entries("THREADS", limits.threads)
             .map_max_entries("PROCESSES", limits.processes)
             .map_max_entries("CGROUPS", limits.cgroups)
-            .load(OBJECT)
+            .load(object.as_bytes())
             .map_err(error::object)?;
         let ring = RingBuf::try_from(map(&mut programs, "EVENTS")?).map_err(error::map)?;
         let wakes = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(LoadError::Poll)?;

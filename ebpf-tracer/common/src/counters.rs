@@ -18,11 +18,13 @@ pub enum Counter {
     Unreadable = 5,
     /// Sends whose beginning is not known.
     Unpaired = 6,
-    /// Calls of threads for which the map `THREADS` has no room: they are not seen.
+    /// Calls of threads that are followed, for which the map `THREADS` has no room: they are not seen.
     Crowded = 7,
+    /// Bytes written into the ring, about.
+    Bytes = 8,
 }
 
 impl Counter {
     /// How many places there are.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 9;
 }

@@ -12,7 +12,7 @@ mod socket;
 
 pub use calls::Call;
 pub use counters::Counter;
-pub use offsets::{Machine, Offsets};
+pub use offsets::{Machine, Offsets, Types};
 pub use process::ProcessEvent;
 pub use settings::{Ladder, Policy, Settings};
 pub use socket::{Flags, Operation, SocketEvent, Source};

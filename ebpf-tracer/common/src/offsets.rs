@@ -18,6 +18,14 @@ macro_rules! offsets {
 }
 
 offsets! {
+    /// Control groups of a task.
+    task_cgroups: "task_struct.cgroups",
+    /// Of these the one of version 2.
+    cgroups_default: "css_set.dfl_cgrp",
+    /// Its place in the file system.
+    cgroup_node: "cgroup.kn",
+    /// The number of this place.
+    node_id: "kernfs_node.id",
     /// Open files of a task.
     task_files: "task_struct.files",
     /// Number of its process.
@@ -52,14 +60,14 @@ offsets! {
     file_inode: "file.f_inode",
     /// Of a socket's file the socket.
     file_private: "file.private_data",
-    /// Kind of an inode.
-    inode_mode: "inode.i_mode",
-    /// Its number.
-    inode_number: "inode.i_ino",
     /// A socket and its inode are one piece of memory: from the one to the other.
     socket_inode: "socket_alloc.vfs_inode",
+    /// Kind of this inode.
+    socket_mode: "socket_alloc.vfs_inode.i_mode",
+    /// Its number.
+    socket_number: "socket_alloc.vfs_inode.i_ino",
     /// Protocol's side of a socket.
-    socket_sk: "socket.sk",
+    socket_sk: "socket_alloc.socket.sk",
     /// Files side of a protocol's socket.
     sk_socket: "sock.sk_socket",
     /// `SOCK_STREAM` …
@@ -84,7 +92,7 @@ offsets! {
     sk_local_v6: "sock.__sk_common.skc_v6_rcv_saddr",
     /// The peer's.
     sk_remote_v6: "sock.__sk_common.skc_v6_daddr",
-    /// Network namespace.
+    /// The network namespace.
     sk_net: "sock.__sk_common.skc_net",
     /// Behind the last byte that was sent.
     tcp_write_seq: "tcp_sock.write_seq",
@@ -98,9 +106,45 @@ offsets! {
     binprm_filename: "linux_binprm.filename",
 }
 
-impl Offsets {
-    /// Bytes at the beginning of a `struct sock` within which everything under `__sk_common` lies.
-    pub const SK_WINDOW: usize = 112;
+macro_rules! types {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Numbers of the kernel's structures in its BTF: the value of the programs' constant `TYPES`. With them, and from Linux 6.2 on, a
+        /// program tells the verifier what is at an address, and then reads it like its own memory. All 0 means that it has to ask the
+        /// kernel for each member, which takes ten times as long.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "zerocopy", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+        #[repr(C)]
+        pub struct Types {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl Types {
+            /// Their names, in the order of the fields.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+        }
+    };
+}
+
+types! {
+    /// Begins with a pointer: so does any place in an array of pointers.
+    list_head,
+    /// An open file.
+    file,
+    /// A socket and its inode.
+    socket_alloc,
+    /// A socket of any protocol.
+    sock,
+    /// A socket of TCP.
+    tcp_sock,
+    /// A Unix socket.
+    unix_sock,
+}
+
+impl Types {
+    /// The kernel's function by which a program tells the type of what is at an address.
+    pub const CAST: &str = "bpf_rdonly_cast";
+    /// The call of it in the object has this number, in place of which the loader puts the function's, or 0 if there is none.
+    pub const CAST_PLACEHOLDER: u32 = 0x5443_4152;
 }
 
 /// Where registers are in a `struct pt_regs`, in bytes: the value of the programs' constant `MACHINE`. One object serves every

@@ -20,7 +20,7 @@ pub struct Settings {
     pub ports: u32,
     /// Bits by transport: 1 TCP, 2 UDP, 4 Unix.
     pub transports: u32,
-    /// The ring's reader is woken each time that so many bytes more wait in it: a power of two.
+    /// The ring's reader is woken each time that a processor wrote so many bytes more: a power of two.
     pub wake_bytes: u32,
     /// Another one each time that a process or control group is named or no longer named: threads are judged anew.
     pub generation: u32,

@@ -79,9 +79,9 @@ pub enum Operation {
     Close = 5,
     /// It shut down its sending side (`shutdown`).
     Shutdown = 6,
-    /// `socketpair` made this one; `peer_inode` is the other.
+    /// `socketpair` made this one, its first; `peer_inode` is the other.
     Pair = 7,
-    /// What the process does through `io_uring` is not seen.
+    /// The thread uses `io_uring`: what it does through that is not seen. At most once per thread; `inode` is 0.
     IoUring = 8,
 }
 

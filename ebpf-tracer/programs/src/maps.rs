@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use metaflow_ebpf_common::{Call, Counter, Machine, Offsets, Settings};
+use metaflow_ebpf_common::{Call, Counter, Machine, Offsets, Settings, Types};
 
 use crate::task::Thread;
 
@@ -11,7 +11,13 @@ use crate::task::Thread;
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = unsafe { core::mem::zeroed() };
 
+/// Numbers of the kernel's structures.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+static TYPES: Types = unsafe { core::mem::zeroed() };
+
 /// Where registers are.
+// SAFETY: as above.
 #[unsafe(no_mangle)]
 static MACHINE: Machine = unsafe { core::mem::zeroed() };
 
@@ -43,7 +49,13 @@ pub static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(1024, 0);
 
-/// What is known of threads, by number.
+/// Whether a thread is followed, at the rest of its number: the number, the [`Settings::generation`] of the verdict, and a bit. Two
+/// threads at one place only cost each other time.
+#[map]
+pub static VERDICTS: Array<u64> = Array::with_max_entries(VERDICTS_LENGTH, 0);
+pub const VERDICTS_LENGTH: u32 = 1 << 16;
+
+/// What is known of threads that are followed, by number.
 #[map]
 pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(65536, 0);
 
@@ -70,6 +82,20 @@ pub(crate) use offset;
 pub fn offset_at(at: usize) -> usize {
     // SAFETY: `at` is the place of a field, and all fields are numbers of four bytes.
     constant(unsafe { (&raw const OFFSETS).cast::<u8>().add(at).cast::<u32>() }) as usize
+}
+
+/// One of the [`Types`].
+macro_rules! kind {
+    ($name:ident) => {
+        $crate::maps::kind_at(core::mem::offset_of!(metaflow_ebpf_common::Types, $name))
+    };
+}
+pub(crate) use kind;
+
+#[inline(always)]
+pub fn kind_at(at: usize) -> u32 {
+    // SAFETY: as with the offsets.
+    constant(unsafe { (&raw const TYPES).cast::<u8>().add(at).cast::<u32>() })
 }
 
 /// One of the [`Machine`]'s numbers.
@@ -121,6 +147,20 @@ pub fn count(counter: Counter, number: u64) {
         // SAFETY: the map's memory. Another program may come in between on this processor, so this is one instruction; the compiler
         // has none for it on this target.
         unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) place, in(reg) number) };
+    }
+}
+
+/// Adds to the bytes that this processor wrote into the ring; gives how many there were before. Nobody needs it to be exact.
+#[inline(always)]
+pub fn wrote(bytes: u64) -> u64 {
+    match COUNTERS.get_ptr_mut(Counter::Bytes as u32) {
+        // SAFETY: the map's memory.
+        Some(place) => unsafe {
+            let before = place.read_volatile();
+            place.write_volatile(before + bytes);
+            before
+        },
+        None => 0,
     }
 }
 

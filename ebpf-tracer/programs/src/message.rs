@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_ringbuf_query};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use metaflow_ebpf_common::{CHUNK, Counter, Flags, Ladder, Operation, Policy, Settings, SocketEvent};
 
 use crate::maps::{self, EVENTS};
@@ -21,8 +21,6 @@ pub struct Message {
     pub event: SocketEvent,
     pub work: &'static mut Work,
     settings: &'static Settings,
-    /// Bits of `enum sock_flags`.
-    pub socket_flags: u32,
 }
 
 /// How far a message has got. It is kept with the thread, in a map: of what is on the stack the verifier follows every value that a round
@@ -38,6 +36,8 @@ pub struct Work {
     pub count: u64,
     /// Address of the next message, if a call handles several.
     pub next: u64,
+    /// 1 if the socket itself says who the peer is, and not each message.
+    pub connected: u64,
     /// Bytes to capture, from 0 on.
     wanted: u64,
     /// Captured so far.
@@ -51,16 +51,18 @@ const LOST: u64 = 2;
 
 impl Work {
     /// Nothing.
-    pub const NONE: Self = Self { piece: [0; 2], pieces: 0, count: 0, next: 0, wanted: 0, done: 0, state: GOING };
+    pub const NONE: Self = Self { piece: [0; 2], pieces: 0, count: 0, next: 0, connected: 0, wanted: 0, done: 0, state: GOING };
 }
 
 impl Message {
     /// About nobody's socket yet.
     #[inline(always)]
-    pub fn new(settings: &'static Settings, work: &'static mut Work) -> Self {
+    pub fn new(settings: &'static Settings, work: &'static mut Work, operation: Operation) -> Self {
         *work = Work::NONE;
         // SAFETY: all of it are numbers.
-        Self { event: unsafe { core::mem::zeroed() }, work, settings, socket_flags: 0 }
+        let mut event: SocketEvent = unsafe { core::mem::zeroed() };
+        event.operation = operation as u8;
+        Self { event, work, settings }
     }
 
     /// The bytes are in these pieces of memory.
@@ -71,22 +73,21 @@ impl Message {
         self.work.count = if count > PIECES { PIECES } else { count };
     }
 
-    /// Hands on a message of `total` bytes.
-    #[inline(always)]
+    /// Hands it on; a message has `total` bytes.
+    #[inline(never)]
     pub fn hand_on(&mut self, total: u32) {
         let settings = self.settings;
+        let is_message = self.event.operation <= Operation::Receive as u8;
         if left_out(settings, &self.event) {
-            maps::count(Counter::Filtered, 1);
+            maps::count(Counter::Filtered, u64::from(is_message));
             return;
         }
         self.event.total = total;
-        self.event.at = 0;
-        self.event.header.payload = 0;
         self.event.flags &= !(Flags::LAST | Flags::UNREADABLE);
         self.event.lost = maps::counted(Counter::Lost) as u32;
         self.work.done = 0;
         self.work.state = GOING;
-        let wanted = wanted(settings, self.event.flags);
+        let wanted = if is_message { wanted(settings, self.event.flags) } else { 0 };
         self.work.wanted = if wanted < u64::from(total) { wanted } else { u64::from(total) };
         if self.work.wanted != 0 {
             let rounds = self.work.wanted / CHUNK as u64 + 2 * self.work.count + 1;
@@ -97,27 +98,16 @@ impl Message {
             // Nothing was wanted, or there was less than the call said.
             self.event.flags |= Flags::LAST;
             self.event.at = self.work.done as u32;
-            self.event.header.payload = 0;
-            self.work.state = if output(&self.event, 0, 0, settings.wake_bytes) { ENDED } else { LOST };
+            if !output(&self.event, 0, 0, settings.wake_bytes) {
+                self.work.state = LOST;
+            }
         }
-        if self.work.state == LOST {
+        if self.work.state != LOST {
+            maps::count(Counter::Messages, u64::from(is_message));
+        } else if is_message {
             maps::count(Counter::Lost, 1);
             maps::count(Counter::LostBytes, u64::from(total));
         } else {
-            maps::count(Counter::Messages, 1);
-        }
-    }
-
-    /// Hands on an event that is no message.
-    #[inline(always)]
-    pub fn hand_on_event(&mut self, operation: Operation) {
-        if left_out(self.settings, &self.event) {
-            return;
-        }
-        self.event.operation = operation as u8;
-        self.event.flags |= Flags::LAST;
-        self.event.lost = maps::counted(Counter::Lost) as u32;
-        if !output(&self.event, 0, 0, self.settings.wake_bytes) {
             maps::count(Counter::LostEvents, 1);
         }
     }
@@ -230,13 +220,11 @@ fn sized<const N: usize>(event: &SocketEvent, source: u64, length: u64, wake: u3
     true
 }
 
-/// How to submit a record of so many bytes: its reader is woken when what waits passes a multiple of `wake` bytes, a power of two.
+/// How to submit a record of so many bytes: the reader is woken each time that a processor wrote another `wake` bytes, a power of two.
 #[inline(always)]
 pub fn wake_up(length: usize, wake: u32) -> u64 {
-    const AVAILABLE: u64 = 0;
     const NO_WAKE_UP: u64 = 1;
     const WAKE_UP: u64 = 2;
-    // SAFETY: the map is a ring.
-    let waiting = unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), AVAILABLE) };
-    if waiting ^ waiting.wrapping_sub(length as u64 + 8) >= u64::from(wake) { WAKE_UP } else { NO_WAKE_UP }
+    let before = maps::wrote(length as u64);
+    if before ^ (before + length as u64) >= u64::from(wake) { WAKE_UP } else { NO_WAKE_UP }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use metaflow_ebpf_common::{Counter, Kind, ProcessEvent};
 
-use crate::maps::{self, EVENTS, PROCESSES, THREADS, offset};
+use crate::maps::{self, EVENTS, PROCESSES, offset};
 use crate::memory::typed;
 use crate::message::wake_up;
 use crate::task::{self, Who};
@@ -37,7 +37,7 @@ fn forked(context: BtfTracePointContext) -> i32 {
 fn executed(context: BtfTracePointContext) -> i32 {
     let who = Who::current();
     // Whoever started it may have moved it to another control group meanwhile.
-    let _ = THREADS.remove(who.tid);
+    who.forget();
     let Some(settings) = maps::settings() else { return 0 };
     if task::follows(who.tgid, settings) {
         let program: *const u8 = context.arg(2);
@@ -51,7 +51,7 @@ fn executed(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 fn exited(context: BtfTracePointContext) -> i32 {
     let who = Who::current();
-    let _ = THREADS.remove(who.tid);
+    who.forget();
     let task: *const u8 = context.arg(0);
     // SAFETY: the first argument of this tracepoint is a `task_struct`.
     let live: u32 = unsafe { typed(typed(task, offset!(task_signal)), offset!(signal_live)) };

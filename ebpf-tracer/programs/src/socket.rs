@@ -1,10 +1,9 @@
 //! What the kernel knows of a socket, read anew for each event.
 
-use metaflow_ebpf_common::{Flags, Offsets, SocketEvent};
+use metaflow_ebpf_common::{Flags, SocketEvent};
 
-use crate::maps::offset;
-use crate::memory::{kernel, typed, user};
-use crate::message::Message;
+use crate::maps::{kind, offset};
+use crate::memory::{Place, typed, user};
 
 pub const AF_UNIX: u8 = 1;
 pub const AF_INET: u8 = 2;
@@ -18,7 +17,6 @@ const S_IFSOCK: u16 = 0o140_000;
 const SOCK_DONE: u32 = 1 << 1;
 
 /// A socket that a process has open.
-#[derive(Clone, Copy)]
 pub struct Socket {
     /// Address of its `struct sock`.
     sk: u64,
@@ -38,42 +36,43 @@ impl Socket {
             }
             typed::<u64>(table, offset!(fdt_fd))
         };
-        let file: u64 = kernel(files, fd as usize * 8);
-        let (inode, socket) = members(file, offset!(file_inode), offset!(file_private));
+        let file: u64 = Place::new(files + u64::from(fd) * 8, kind!(list_head)).read(0);
+        let file = Place::new(file, kind!(file));
+        let inode: u64 = file.read(offset!(file_inode));
+        let address: u64 = file.read(offset!(file_private));
         // A socket and its inode are one piece of memory. Files of most other kinds end here.
-        if inode == 0 || inode != socket + offset!(socket_inode) as u64 {
+        if inode == 0 || inode != address + offset!(socket_inode) as u64 {
             return None;
         }
-        let mode: u16 = kernel(inode, offset!(inode_mode));
-        if mode & S_IFMT != S_IFSOCK {
+        let socket = Place::new(address, kind!(socket_alloc));
+        if socket.read::<u16>(offset!(socket_mode)) & S_IFMT != S_IFSOCK {
             return None;
         }
-        Some(Self { sk: kernel(socket, offset!(socket_sk)), inode: kernel(inode, offset!(inode_number)) })
+        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)) })
     }
 
     /// Writes down what is known of it. `false` if it is of a kind that is not followed.
     #[inline(never)]
-    pub fn describe(self, message: &mut Message, transports: u32) -> bool {
-        let event = &mut message.event;
-        let window: Window = kernel(self.sk, 0);
-        let family = window.at::<u16>(offset!(sk_family)) as u8;
-        let (kind, protocol) = members16(self.sk, offset!(sk_type), offset!(sk_protocol));
+    pub fn describe(&self, event: &mut SocketEvent, transports: u32) -> bool {
+        let sk = Place::new(self.sk, kind!(sock));
         event.inode = self.inode;
-        event.family = family;
-        event.socket_type = kind as u8;
-        event.protocol = protocol as u8;
-        event.state = window.at::<u8>(offset!(sk_state));
-        event.netns = kernel(window.at::<u64>(offset!(sk_net)), offset!(net_inum));
-        let transport = match family {
+        event.family = sk.read::<u16>(offset!(sk_family)) as u8;
+        event.socket_type = sk.read::<u16>(offset!(sk_type)) as u8;
+        event.protocol = sk.read::<u16>(offset!(sk_protocol)) as u8;
+        event.state = sk.read(offset!(sk_state));
+        // The verifier knows what this points to.
+        let network: *const u8 = sk.read(offset!(sk_net));
+        event.netns = Place::typed(network).read(offset!(net_inum));
+        let transport = match event.family {
             AF_INET | AF_INET6 => {
-                event.local_port = window.at(offset!(sk_local_port));
-                event.remote_port = u16::from_be(window.at(offset!(sk_remote_port)));
-                if family == AF_INET {
-                    event.local = v4(window.at(offset!(sk_local)));
-                    event.remote = v4(window.at(offset!(sk_remote)));
+                event.local_port = sk.read(offset!(sk_local_port));
+                event.remote_port = u16::from_be(sk.read(offset!(sk_remote_port)));
+                if event.family == AF_INET {
+                    event.local = v4(sk.read(offset!(sk_local)));
+                    event.remote = v4(sk.read(offset!(sk_remote)));
                 } else {
-                    event.local = window.at(offset!(sk_local_v6));
-                    event.remote = window.at(offset!(sk_remote_v6));
+                    event.local = sk.address(offset!(sk_local_v6));
+                    event.remote = sk.address(offset!(sk_remote_v6));
                 }
                 match event.protocol {
                     TCP => 1,
@@ -87,37 +86,40 @@ impl Socket {
             }
             _ => 0,
         };
-        message.socket_flags = window.at(offset!(sk_flags));
         transports & transport != 0
     }
 
     /// Inode of a Unix socket's other end.
     #[inline(always)]
-    fn peer(self) -> u64 {
-        let peer: u64 = kernel(self.sk, offset!(unix_peer));
-        let socket: u64 = if peer == 0 { 0 } else { kernel(peer, offset!(sk_socket)) };
-        if socket == 0 { 0 } else { kernel(socket, offset!(socket_inode) + offset!(inode_number)) }
+    fn peer(&self) -> u64 {
+        let peer: u64 = Place::new(self.sk, kind!(unix_sock)).read(offset!(unix_peer));
+        if peer == 0 {
+            return 0;
+        }
+        let socket: u64 = Place::new(peer, kind!(sock)).read(offset!(sk_socket));
+        if socket == 0 { 0 } else { Place::new(socket, kind!(socket_alloc)).read(offset!(socket_number)) }
     }
 
     /// Sequence number of the first of `length` bytes that were just sent.
     #[inline(always)]
-    pub fn sent(self, message: &mut Message, length: u32) {
-        let event = &mut message.event;
+    pub fn sent(&self, event: &mut SocketEvent, length: u32) {
         if event.protocol == TCP && event.family != AF_UNIX {
-            event.position = kernel::<u32>(self.sk, offset!(tcp_write_seq)).wrapping_sub(length);
+            let tcp = Place::new(self.sk, kind!(tcp_sock));
+            event.position = tcp.read::<u32>(offset!(tcp_write_seq)).wrapping_sub(length);
             event.flags |= Flags::POSITION;
         }
     }
 
     /// Sequence number of the first of `length` bytes that were just received.
     #[inline(always)]
-    pub fn received(self, message: &mut Message, length: u32) {
-        let event = &mut message.event;
+    pub fn received(&self, event: &mut SocketEvent, length: u32) {
         if event.protocol == TCP && event.family != AF_UNIX {
-            let read: u32 = kernel(self.sk, offset!(tcp_copied_seq));
+            let tcp = Place::new(self.sk, kind!(tcp_sock));
+            let read: u32 = tcp.read(offset!(tcp_copied_seq));
             let taken = if event.flags & Flags::PEEK == 0 { length } else { 0 };
             // The peer's end counts as a byte, and is taken together with the last one if that is already there.
-            let end = message.socket_flags & SOCK_DONE != 0 && read == kernel::<u32>(self.sk, offset!(tcp_rcv_nxt));
+            let flags: u32 = Place::new(self.sk, kind!(sock)).read(offset!(sk_flags));
+            let end = flags & SOCK_DONE != 0 && read == tcp.read::<u32>(offset!(tcp_rcv_nxt));
             event.position = read.wrapping_sub(taken + u32::from(end));
             event.flags |= Flags::POSITION;
         }
@@ -141,41 +143,6 @@ pub fn name_peer(event: &mut SocketEvent, address: u64) {
     {
         event.remote_port = u16::from_be((bytes[0] >> 16) as u16);
         event.remote = words([bytes[2], bytes[3], bytes[4], bytes[5]]);
-    }
-}
-
-/// The beginning of a `struct sock`.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Window([u64; Offsets::SK_WINDOW / 8]);
-
-impl Window {
-    #[inline(always)]
-    fn at<T: Copy>(&self, offset: usize) -> T {
-        // SAFETY: the loader makes sure that what is asked for lies within, and the verifier sees it.
-        unsafe { (&raw const self.0).cast::<u8>().add(offset).cast::<T>().read_unaligned() }
-    }
-}
-
-/// Two pointers within a structure, which mostly are neighbours.
-#[inline(always)]
-fn members(base: u64, first: usize, second: usize) -> (u64, u64) {
-    if second + 8 == first {
-        let both: [u64; 2] = kernel(base, second);
-        (both[1], both[0])
-    } else {
-        (kernel(base, first), kernel(base, second))
-    }
-}
-
-/// Two short numbers within a structure, the same.
-#[inline(always)]
-fn members16(base: u64, first: usize, second: usize) -> (u16, u16) {
-    if second + 2 == first {
-        let both: [u16; 2] = kernel(base, second);
-        (both[1], both[0])
-    } else {
-        (kernel(base, first), kernel(base, second))
     }
 }
 

@@ -1,14 +1,13 @@
 //! Who is running, and whether it is followed.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task_btf, bpf_ktime_get_ns};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns};
 use metaflow_ebpf_common::{Counter, Kind, Policy, Settings, SocketEvent};
 
-use crate::maps::{self, CGROUPS, PROCESSES, THREADS, offset, register};
+use crate::maps::{self, CGROUPS, PROCESSES, THREADS, VERDICTS, VERDICTS_LENGTH, offset, register};
 use crate::memory::typed;
 use crate::message::Work;
 
-/// What is known of a thread. It is found in one step, so the verdict about it and what it is doing are kept together.
+/// What is known of a thread that is followed.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Thread {
@@ -19,10 +18,6 @@ pub struct Thread {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct State {
-    /// [`Settings::generation`] of the verdict.
-    generation: u32,
-    /// The verdict: 1 if it is followed.
-    followed: u32,
     /// When its system call began, if that is one whose beginning is looked at.
     pub enter_ns: u64,
     /// The number of this call.
@@ -43,17 +38,26 @@ pub struct Who {
 impl Who {
     #[inline(always)]
     pub fn current() -> Self {
-        let both = bpf_get_current_pid_tgid();
-        Self { tgid: (both >> 32) as u32, tid: both as u32 }
+        // SAFETY: the running thread's.
+        unsafe { Self::of(task()) }
+    }
+
+    /// # Safety
+    /// `task` is a `task_struct` whose type the verifier knows.
+    #[inline(always)]
+    pub unsafe fn of(task: *const u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self { tgid: typed(task, offset!(task_tgid)), tid: typed(task, offset!(task_pid)) } }
     }
 
     /// Writes down who does what the event is about, and when that is over.
     #[inline(always)]
-    pub fn describe(self, event: &mut SocketEvent, task: *const u8) {
+    pub fn describe(self, event: &mut SocketEvent, task: *const u8, fd: u32) {
         event.header.kind = Kind::Socket as u32;
         event.header.time_ns = now();
         event.header.tgid = self.tgid;
         event.header.tid = self.tid;
+        event.fd = fd as i32;
         event.cgroup = cgroup();
         // SAFETY: the running thread's.
         event.comm = unsafe { name(task) };
@@ -62,27 +66,57 @@ impl Who {
     /// What is known of it, if it is followed.
     #[inline(always)]
     pub fn followed(self, settings: &Settings) -> Option<&'static mut Thread> {
+        let verdict = VERDICTS.get_ptr_mut(self.tid % VERDICTS_LENGTH)?;
+        // SAFETY: each is one word, so whatever else reads or writes it does so as a whole.
+        let known = unsafe { verdict.read_volatile() };
+        let yes = self.verdict(settings, true);
+        if known != yes {
+            if known == self.verdict(settings, false) {
+                return None;
+            }
+            let followed = follows(self.tgid, settings);
+            // SAFETY: as above.
+            unsafe { verdict.write_volatile(self.verdict(settings, followed)) };
+            if !followed {
+                return None;
+            }
+        }
         let thread = match THREADS.get_ptr_mut(self.tid) {
-            // SAFETY: only this thread uses what the map has at its number.
-            Some(thread) if unsafe { (*thread).state.generation } == settings.generation => thread,
-            _ => self.judge(settings)?,
+            Some(thread) => thread,
+            None => self.begin()?,
         };
-        // SAFETY: as above.
-        let thread = unsafe { &mut *thread };
-        (thread.state.followed != 0).then_some(thread)
+        // SAFETY: only this thread uses what the map has at its number.
+        Some(unsafe { &mut *thread })
+    }
+
+    /// How it is written down whether this thread is followed.
+    #[inline(always)]
+    fn verdict(self, settings: &Settings, followed: bool) -> u64 {
+        u64::from(self.tid) << 32 | u64::from(settings.generation << 1) | u64::from(followed)
     }
 
     #[inline(never)]
-    fn judge(self, settings: &Settings) -> Option<*mut Thread> {
-        let generation = settings.generation;
-        let followed = u32::from(follows(self.tgid, settings));
-        let state = State { generation, followed, enter_ns: 0, number: 0, io_uring: 0, tls: 0 };
-        let thread = Thread { state, work: Work::NONE };
-        if THREADS.insert(self.tid, thread, 0).is_err() {
+    fn begin(self) -> Option<*mut Thread> {
+        let state = State { enter_ns: 0, number: 0, io_uring: 0, tls: 0 };
+        if THREADS.insert(self.tid, Thread { state, work: Work::NONE }, 0).is_err() {
             maps::count(Counter::Crowded, 1);
             return None;
         }
         THREADS.get_ptr_mut(self.tid)
+    }
+
+    /// Forgets what is known of it, and whether it is followed.
+    #[inline(always)]
+    pub fn forget(self) {
+        if let Some(verdict) = VERDICTS.get_ptr_mut(self.tid % VERDICTS_LENGTH) {
+            // SAFETY: as above.
+            unsafe {
+                if (verdict.read_volatile() >> 32) as u32 == self.tid {
+                    verdict.write_volatile(0);
+                }
+            }
+        }
+        let _ = THREADS.remove(self.tid);
     }
 }
 
@@ -102,8 +136,13 @@ pub fn follows(tgid: u32, settings: &Settings) -> bool {
 /// Number of the running thread's control group.
 #[inline(always)]
 pub fn cgroup() -> u64 {
-    // SAFETY: has no arguments.
-    unsafe { bpf_get_current_cgroup_id() }
+    // SAFETY: the running thread's, and what it points to.
+    unsafe {
+        let groups: *const u8 = typed(task(), offset!(task_cgroups));
+        let group: *const u8 = typed(groups, offset!(cgroups_default));
+        let node: *const u8 = typed(group, offset!(cgroup_node));
+        typed(node, offset!(node_id))
+    }
 }
 
 #[inline(always)]

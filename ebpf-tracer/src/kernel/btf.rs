@@ -39,6 +39,8 @@ pub struct KernelTypes {
     places: Vec<u32>,
     /// Structures and unions by name.
     named: HashMap<Vec<u8>, u32>,
+    /// Functions by name.
+    functions: HashMap<Vec<u8>, u32>,
 }
 
 /// The beginning of a type's description.
@@ -56,6 +58,7 @@ struct Type {
 
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const FUNCTION: u32 = 12;
 
 impl KernelTypes {
     /// That of the running kernel.
@@ -83,20 +86,35 @@ impl KernelTypes {
         if end > bytes.len() || strings > bytes.len() {
             return Err(BtfError::Damaged { what: "shorter than it says", at: bytes.len() });
         }
-        let mut types = Self { bytes, strings, places: vec![0], named: HashMap::new() };
+        let mut types = Self { bytes, strings, places: vec![0], named: HashMap::new(), functions: HashMap::new() };
         let mut at = begin;
         while at < end {
             let id = types.places.len() as u32;
             types.places.push(at as u32);
             let found = types.at(at)?;
-            if found.kind == STRUCT || found.kind == UNION {
+            if matches!(found.kind, STRUCT | UNION | FUNCTION) {
                 let name = types.name(word_at(&types.bytes, at).unwrap_or(0)).to_owned();
-                types.named.entry(name).or_insert(id);
+                let map = if found.kind == FUNCTION { &mut types.functions } else { &mut types.named };
+                map.entry(name).or_insert(id);
             }
             at = found.details
                 + details(found.kind, found.count).ok_or(BtfError::Damaged { what: "unknown kind", at })?;
         }
         Ok(types)
+    }
+
+    /// Number of a structure.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn structure(&self, name: &str) -> Result<u32, BtfError> {
+        self.named.get(name.as_bytes()).copied().ok_or_else(|| BtfError::Unknown(name.to_owned()))
+    }
+
+    /// Number of a function, if there is one of this name.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name.as_bytes()).copied()
     }
 
     /// Offset in bytes of a member: structure, members within members, with dots between.

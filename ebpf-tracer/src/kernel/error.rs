@@ -21,9 +21,6 @@ pub enum LoadError {
     /// They are described, but cannot be used.
     #[error("the kernel's description of its structures cannot be used: {0}")]
     Types(#[source] aya::BtfError),
-    /// A structure is shaped otherwise than in any kernel known.
-    #[error("member {0} of the kernel's socket lies where it is not looked for; this kernel is not supported")]
-    Layout(&'static str),
     /// The process may not do this.
     #[error("the kernel does not permit it ({doing}): {advice}")]
     Permission {

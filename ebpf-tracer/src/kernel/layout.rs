@@ -1,21 +1,47 @@
 //! What differs between kernels and machines, for the programs' constants.
 
-use metaflow_ebpf_common::{Call, Machine, Offsets};
-use zerocopy::FromBytes;
+use metaflow_ebpf_common::{Call, Machine, Offsets, Types};
+use zerocopy::{FromBytes, IntoBytes};
 
-use super::{BtfError, KernelTypes, LoadError};
+use super::{BtfError, KernelTypes};
 
 /// Where members of this kernel's structures are.
-pub(super) fn offsets(types: &KernelTypes) -> Result<Offsets, LoadError> {
-    let found = Offsets::PATHS.iter().map(|path| types.offset(path)).collect::<Result<Vec<_>, BtfError>>()?;
-    let bytes: Vec<u8> = found.iter().flat_map(|offset| offset.to_ne_bytes()).collect();
-    for (path, offset) in Offsets::PATHS.iter().zip(&found) {
-        // The longest of them is an address of 16 bytes.
-        if path.starts_with("sock.__sk_common.") && *offset as usize + 16 > Offsets::SK_WINDOW {
-            return Err(LoadError::Layout(path));
+pub(super) fn offsets(types: &KernelTypes) -> Result<Offsets, BtfError> {
+    let mut found = Offsets::default();
+    for (place, path) in words(&mut found).zip(Offsets::PATHS) {
+        place.copy_from_slice(&types.offset(path)?.to_ne_bytes());
+    }
+    Ok(found)
+}
+
+/// Numbers of its structures, and of the function that takes them; 0 if it has no such function.
+pub(super) fn numbers(types: &KernelTypes) -> Result<(Types, u32), BtfError> {
+    let mut found = Types::default();
+    let Some(cast) = types.function(Types::CAST) else { return Ok((found, 0)) };
+    for (place, name) in words(&mut found).zip(Types::NAMES) {
+        place.copy_from_slice(&types.structure(name)?.to_ne_bytes());
+    }
+    Ok((found, cast))
+}
+
+fn words(value: &mut (impl FromBytes + IntoBytes)) -> impl Iterator<Item = &mut [u8]> {
+    value.as_mut_bytes().chunks_exact_mut(4)
+}
+
+/// The object, with the number of a function of the kernel in place of what stands for it.
+pub(super) fn link(object: &[u8], cast: u32) -> Vec<u64> {
+    /// Call of a function of the kernel (`BPF_CALL`, `BPF_PSEUDO_KFUNC_CALL`).
+    const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
+    let mut linked = vec![0u64; object.len().div_ceil(8)];
+    let bytes = linked.as_mut_bytes();
+    bytes[..object.len()].copy_from_slice(object);
+    for instruction in bytes.chunks_exact_mut(8) {
+        let (call, number) = instruction.split_at_mut(4);
+        if call == CALL && number == Types::CAST_PLACEHOLDER.to_le_bytes() {
+            number.copy_from_slice(&cast.to_le_bytes());
         }
     }
-    Offsets::read_from_bytes(&bytes).map_err(|_| LoadError::Object { missing: "OFFSETS" })
+    linked
 }
 
 /// Registers of x86-64 (`struct pt_regs`; the System V calling convention, `syscall(2)`).
