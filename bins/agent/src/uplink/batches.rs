@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use flow_core::Output;
-use metaflow_protocol::build::{CallsBuilder, FlowsBuilder, MetricsBuilder, Place};
+use metaflow_protocol::build::{CallsBuilder, Event, EventsBuilder, FlowsBuilder, MetricsBuilder, Place};
 use metaflow_protocol::{Table, encode_batch};
 use tracing::error;
 
@@ -55,6 +55,7 @@ pub(crate) struct Batches {
     flows: FlowsBuilder,
     seconds: MetricsBuilder,
     minutes: MetricsBuilder,
+    events: EventsBuilder,
 }
 
 impl Batches {
@@ -67,6 +68,7 @@ impl Batches {
             flows: FlowsBuilder::new(),
             seconds: MetricsBuilder::of_seconds(),
             minutes: MetricsBuilder::of_minutes(),
+            events: EventsBuilder::new(),
         }
     }
 
@@ -79,8 +81,14 @@ impl Batches {
                 }
             )*};
         }
-        cut!(calls flows seconds minutes);
+        cut!(calls flows seconds minutes events);
         Ok(())
+    }
+
+    /// A row was added.
+    fn added(&mut self) -> Result<(), End> {
+        self.oldest.get_or_insert_with(Instant::now);
+        self.cut(self.limits.batch_rows, self.limits.batch_bytes)
     }
 }
 
@@ -93,8 +101,12 @@ impl Sink for Batches {
             Output::Metric(metric) => self.seconds.append(metric, place),
             _ => return Ok(()),
         }
-        self.oldest.get_or_insert_with(Instant::now);
-        self.cut(self.limits.batch_rows, self.limits.batch_bytes)
+        self.added()
+    }
+
+    fn event(&mut self, event: &Event<'_>) -> Result<(), End> {
+        self.events.append(event);
+        self.added()
     }
 
     fn pause(&mut self) -> Result<(), End> {
