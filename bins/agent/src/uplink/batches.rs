@@ -121,3 +121,42 @@ impl Sink for Batches {
         self.cut(1, usize::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metaflow_protocol::tables::EVENTS;
+    use metaflow_protocol::{WireLimits, decode_batch};
+
+    use super::*;
+
+    #[test]
+    fn events_travel_in_batches_of_their_own() {
+        let door = Door { queue: Arc::new(Queue::new(1 << 20)), waits: false };
+        let mut batches = Batches::new(door.clone(), Limits { batch_rows: 3, ..Limits::default() });
+        let event = Event {
+            time_ns: 1,
+            kind: "io_uring",
+            text: "node sends and receives through io_uring".into(),
+            capture: None,
+            process: None,
+            attributes: Vec::new(),
+        };
+        for _ in 0..4 {
+            batches.event(&event).unwrap();
+        }
+        assert_eq!(door.queue.totals().waiting, 3, "a full batch does not wait for others");
+        batches.flush().unwrap();
+        batches.flush().unwrap();
+        door.queue.close();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let sent: Vec<_> = std::iter::from_fn(|| runtime.block_on(door.queue.next())).collect();
+        assert_eq!(
+            sent.iter().map(|batch| (batch.table.name, batch.rows)).collect::<Vec<_>>(),
+            [("events", 3), ("events", 1)]
+        );
+        for batch in sent {
+            let rows = decode_batch(&EVENTS, EVENTS.version, batch.bytes, &WireLimits::default()).unwrap();
+            assert_eq!(rows.num_rows() as u64, batch.rows);
+        }
+    }
+}
