@@ -1,7 +1,11 @@
 //! What observing costs the observed: nanoseconds added per call, on this machine now. It takes root.
 //!
 //! `cargo run --release -p ebpf-tracer --example cost`
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people, which ends at the first thing that is wrong")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program for people, which ends at the first thing that is wrong"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -109,7 +113,13 @@ fn runs(kernel: &Kernel) -> Vec<(String, u64, u64)> {
         .map(|(name, program)| {
             let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).unwrap();
             let number = |word: &str| {
-                text.lines().find_map(|line| line.strip_prefix(word)).unwrap().trim_start_matches(':').trim().parse().unwrap()
+                text.lines()
+                    .find_map(|line| line.strip_prefix(word))
+                    .unwrap()
+                    .trim_start_matches(':')
+                    .trim()
+                    .parse()
+                    .unwrap()
             };
             (name.to_owned(), number("run_time_ns"), number("run_cnt"))
         })

@@ -158,17 +158,23 @@ pub enum Kinds {
     Calls,
     /// One record per conversation, when it ends.
     Flows,
-    /// Both.
+    /// One record per thing that happened to a process or to the observation.
+    Events,
+    /// All of them.
     All,
 }
 
 impl Kinds {
     pub(crate) fn calls(self) -> bool {
-        self != Self::Flows
+        matches!(self, Self::Calls | Self::All)
     }
 
     pub(crate) fn flows(self) -> bool {
-        self != Self::Calls
+        matches!(self, Self::Flows | Self::All)
+    }
+
+    pub(crate) fn events(self) -> bool {
+        matches!(self, Self::Events | Self::All)
     }
 }
 

@@ -10,7 +10,7 @@ use metaflow_packet_capture::{CaptureFile, OpenError, ReadError};
 
 use crate::args::ReplayOptions;
 use crate::failure::{Failure, say};
-use crate::output::Printing;
+use crate::output::{Printing, Source};
 use crate::packets::as_input;
 use crate::pipeline::Pipeline;
 use crate::place::Places;
@@ -26,7 +26,7 @@ pub(crate) fn replay(options: &ReplayOptions) -> Result<(), Failure> {
 }
 
 fn print(options: &ReplayOptions) -> Result<(), Failure> {
-    let mut printing = match Printing::stdout(options.output, options.kind, None).map_err(End::from) {
+    let mut printing = match Printing::stdout(options.output, options.kind, None, Source::Packets).map_err(End::from) {
         Ok(printing) => printing,
         Err(End::Enough) => return Ok(()),
         Err(End::Failed(failure)) => return Err(failure),

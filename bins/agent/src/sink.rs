@@ -4,7 +4,7 @@ use std::io;
 
 use flow_core::{Output, Stats};
 use metaflow_packet_capture::RingCounters;
-use metaflow_protocol::build::Place;
+use metaflow_protocol::build::{Event, Place};
 
 use crate::failure::Failure;
 
@@ -34,6 +34,9 @@ pub(crate) trait Outlet {
 pub(crate) trait Sink: Send + 'static {
     /// Takes one record.
     fn take(&mut self, output: &Output<'_>, place: &Place<'_>) -> Result<(), End>;
+
+    /// Takes something that happened to a process or to the observation.
+    fn event(&mut self, event: &Event<'_>) -> Result<(), End>;
 
     /// Nothing more is at hand for the moment.
     fn pause(&mut self) -> Result<(), End>;

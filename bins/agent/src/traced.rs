@@ -9,7 +9,7 @@ use ebpf_tracer::{
     Capture, Clock, ConnectionState, Counter, Evidence, Filter, Kernel, KernelLimits, Limits, LoadError, Names, Places,
     Proc, Tracer,
 };
-use flow_core::{FlowEngine, Input, Options, Output};
+use flow_core::{FlowEngine, Input, Options, Output, Sides};
 use metaflow_packet_capture::Stop;
 use metaflow_protocol::build::{Place, Process};
 use protocol_parsers::Timestamp;
@@ -251,12 +251,24 @@ impl<S: Sink> Work<S> {
                         None => "unknown",
                     };
                     let capture = capture(record.conversation.interface);
-                    let place = Place { observation_point, capture, process };
+                    let evidence = metaflow_protocol::build::Evidence {
+                        syscall_trace_id_request: evidence.syscall_trace_id_request(),
+                        syscall_trace_id_response: evidence.syscall_trace_id_response(),
+                        thread_id: evidence.first().map(|mark| mark.tid),
+                    };
+                    let place = Place {
+                        observation_point,
+                        capture,
+                        process,
+                        paths: Sides::default(),
+                        evidence: Some(evidence),
+                    };
                     sink.take(&output, &place)?;
                 }
                 Output::Metric(metric) => {
-                    let place =
-                        Place { observation_point: "unknown", capture: capture(metric.key.interface), process: None };
+                    let capture = capture(metric.key.interface);
+                    let (process, paths, evidence) = (None, Sides::default(), None);
+                    let place = Place { observation_point: "unknown", capture, process, paths, evidence };
                     sink.take(&output, &place)?;
                 }
                 _ => {}

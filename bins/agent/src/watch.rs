@@ -9,7 +9,7 @@ use crate::args::WatchOptions;
 use crate::command::Watched;
 use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
-use crate::output::{Printed, Printing};
+use crate::output::{Printed, Printing, Source};
 use crate::signals::Interruption;
 use crate::sink::{End, Outlet};
 use crate::traced::{Traced, TracedTotals, Whom};
@@ -33,7 +33,8 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     } else {
         Some(Live::open(&options.interface, Exclusions::default())?)
     };
-    let mut printing = match Printing::stdout(options.output, options.kind, options.count).map_err(End::from) {
+    let source = if options.ebpf { Source::Kernel } else { Source::Packets };
+    let mut printing = match Printing::stdout(options.output, options.kind, options.count, source).map_err(End::from) {
         Ok(printing) => printing,
         Err(End::Enough) => return Ok(()),
         Err(End::Failed(failure)) => return Err(failure),
@@ -61,16 +62,17 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if let Some(Err(End::Failed(failure))) = ended {
         return Err(failure);
     }
-    let Printed { calls, flows } = printing.printed();
+    let Printed { calls, flows, events } = printing.printed();
+    let events = if events > 0 { format!(", {events} events") } else { String::new() };
     if let Some((_, Seen { packets, dropped, refused })) = &observed {
         say(format_args!(
-            "{packets} packets, {calls} calls, {flows} flows; {dropped} packets dropped by the kernel, {refused} by full queues"
+            "{packets} packets, {calls} calls, {flows} flows{events}; {dropped} packets dropped by the kernel, {refused} by full queues"
         ));
     }
     if let Some(TracedTotals { tracer, lost, .. }) = traced {
         let ebpf_tracer::Stats { messages, streams_opened, .. } = tracer;
         say(format_args!(
-            "{messages} messages on {streams_opened} sockets, {calls} calls; {lost} messages lost in the kernel"
+            "{messages} messages on {streams_opened} sockets, {calls} calls{events}; {lost} messages lost in the kernel"
         ));
     }
     if interruption.is_by_user() { Err(Failure::interrupted()) } else { Ok(()) }
