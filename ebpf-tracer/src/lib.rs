@@ -2,5 +2,7 @@
 
 mod kernel;
 
-pub use kernel::{BtfError, Capture, Filter, Kernel, KernelTypes, Limits, LoadError, MapError, Names};
+pub use kernel::{
+    BtfError, Capture, Filter, Kernel, KernelTypes, Limits, LoadError, MapError, Names, TlsError, TlsHooks,
+};
 pub use metaflow_ebpf_common as events;
