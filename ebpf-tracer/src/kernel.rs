@@ -4,6 +4,7 @@ mod btf;
 mod error;
 mod filter;
 mod layout;
+mod tls;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use zerocopy::IntoBytes;
 pub use btf::{BtfError, KernelTypes};
 pub use error::{LoadError, MapError};
 pub use filter::{Filter, Names};
+pub use tls::{TlsError, TlsHooks};
 
 /// The programs, as the kernel loads them. `cargo xtask ebpf` makes the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/tracer.bpf.o"));

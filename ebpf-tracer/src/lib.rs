@@ -26,7 +26,10 @@ pub use clock::Clock;
 pub use container::container_id;
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
-pub use kernel::{BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names};
+pub use kernel::{
+    BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names, TlsError,
+    TlsHooks,
+};
 pub use limits::Limits;
 pub use marks::Mark;
 pub use metaflow_ebpf_common as events;

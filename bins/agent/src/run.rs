@@ -10,13 +10,11 @@ use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
 use crate::signals::Interruption;
 use crate::sink::{End, Outlet};
-use crate::traced::{Traced, Whom};
+use crate::traced::{TraceOptions, Traced, Whom};
 use crate::uplink::{Exclusions, Uplink, UplinkOptions};
 
 /// Long conversations are stored in pieces of this length.
 const PIECES: Duration = Duration::from_secs(60);
-/// Bytes of each message that are captured of what processes send and receive.
-const PAYLOAD: u32 = 4096;
 /// How long sending may still take at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -38,7 +36,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        let begun = Traced::start(Whom::All, PAYLOAD, &engine, entrance.sink(), &interruption.stop)?;
+        let begun = Traced::start(Whom::All, TraceOptions::default(), &engine, entrance.sink(), &interruption.stop)?;
         engine.shard = 0;
         live.beside(&begun);
         traced = Some(begun);

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use flow_core::Options;
 use metaflow_packet_capture::{Stop, Wake, wait};
 
-use crate::args::WatchOptions;
+use crate::args::{Kinds, WatchOptions};
 use crate::command::Watched;
 use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
 use crate::output::{Printed, Printing, Source};
 use crate::signals::Interruption;
 use crate::sink::{End, Outlet};
-use crate::traced::{Traced, TracedTotals, Whom};
+use crate::traced::{TraceOptions, Traced, TracedTotals, Whom};
 use crate::uplink::Exclusions;
 
 /// Waited at once, at most.
@@ -28,6 +28,9 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
         parsers.redact = !options.no_redact;
     }
     let whom = whom(options)?;
+    // On a whole machine, programs begin and end all the time.
+    let lives = options.kind == Kinds::Events || !matches!(whom, Whom::All);
+    let trace = TraceOptions { payload: options.payload, lives, ..TraceOptions::default() };
     let mut live = if options.ebpf && options.interface.is_empty() {
         None
     } else {
@@ -44,7 +47,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        traced = Some(Traced::start(whom, options.payload, &engine, printing.sink(), &interruption.stop)?);
+        traced = Some(Traced::start(whom, trace, &engine, printing.sink(), &interruption.stop)?);
         engine.shard = 0;
     }
     if let (Some(live), Some(traced)) = (&mut live, &traced) {

@@ -9,6 +9,7 @@ mod offsets;
 mod process;
 mod settings;
 mod socket;
+mod tls;
 
 pub use calls::Call;
 pub use counters::Counter;
@@ -16,6 +17,7 @@ pub use offsets::{Machine, Offsets, Types};
 pub use process::ProcessEvent;
 pub use settings::{Ladder, Policy, Settings};
 pub use socket::{Flags, Operation, SocketEvent, Source};
+pub use tls::TlsFunction;
 
 /// Changes with the layout of what is shared.
 pub const VERSION: u32 = 1;

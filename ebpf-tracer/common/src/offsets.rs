@@ -164,6 +164,8 @@ pub struct Machine {
     pub parameters: [u32; 4],
     /// What a function returns.
     pub result: u32,
+    /// The stack pointer.
+    pub stack: u32,
     /// In a `task_struct`: a word with a bit for calls of another, narrower machine, whose numbers are others.
     pub narrow_at: u32,
     /// This bit, or 0 where there is none.

@@ -31,7 +31,8 @@ pub struct SocketEvent {
     pub total: u32,
     /// Where the payload begins in the message.
     pub at: u32,
-    /// With [`Flags::POSITION`]: TCP sequence number of the message's first byte.
+    /// With [`Flags::POSITION`]: TCP sequence number of the message's first byte; of plaintext how many bytes came before it on this TLS
+    /// connection in this direction, as far as was seen.
     pub position: u32,
     /// An [`Operation`].
     pub operation: u8,

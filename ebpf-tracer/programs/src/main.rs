@@ -15,6 +15,7 @@ mod process;
 mod socket;
 mod syscall;
 mod task;
+mod tls;
 
 /// Some helpers are only for programs under a licence that is compatible with the kernel's.
 #[unsafe(link_section = "license")]

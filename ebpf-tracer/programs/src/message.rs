@@ -51,7 +51,8 @@ const LOST: u64 = 2;
 
 impl Work {
     /// Nothing.
-    pub const NONE: Self = Self { piece: [0; 2], pieces: 0, count: 0, next: 0, connected: 0, wanted: 0, done: 0, state: GOING };
+    pub const NONE: Self =
+        Self { piece: [0; 2], pieces: 0, count: 0, next: 0, connected: 0, wanted: 0, done: 0, state: GOING };
 }
 
 impl Message {

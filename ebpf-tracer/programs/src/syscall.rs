@@ -12,6 +12,7 @@ use crate::memory::{typed, user};
 use crate::message::Message;
 use crate::socket::{Socket, name_peer};
 use crate::task::{self, Thread, Who};
+use crate::tls;
 
 const MSG_PEEK: u64 = 0x2;
 const MSG_TRUNC: u64 = 0x20;
@@ -76,7 +77,9 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
     let who = unsafe { Who::of(task) };
     let Thread { state, work } = who.followed(settings)?;
     let happened = match call {
-        CALL_CONNECT | CALL_SHUTDOWN | CALL_ACCEPT | CALL_SOCKETPAIR | CALL_IO_URING => result >= 0 || call == CALL_CONNECT,
+        CALL_CONNECT | CALL_SHUTDOWN | CALL_ACCEPT | CALL_SOCKETPAIR | CALL_IO_URING => {
+            result >= 0 || call == CALL_CONNECT
+        }
         _ => result > 0,
     };
     // SAFETY: as above.
@@ -148,8 +151,9 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
     let mut total = result as u32;
     match operation {
         Operation::Send | Operation::Receive => {
-            if state.tls != 0 {
+            if state.tls.connection != 0 {
                 message.event.flags |= Flags::ENCRYPTED;
+                tls::uses(state.tls.connection, &message.event);
             }
             payload(&mut message, &socket, call, registers, total)?;
         }

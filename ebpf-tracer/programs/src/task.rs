@@ -6,6 +6,7 @@ use metaflow_ebpf_common::{Counter, Kind, Policy, Settings, SocketEvent};
 use crate::maps::{self, CGROUPS, PROCESSES, THREADS, VERDICTS, VERDICTS_LENGTH, offset, register};
 use crate::memory::typed;
 use crate::message::Work;
+use crate::tls::TlsCall;
 
 /// What is known of a thread that is followed.
 #[derive(Clone, Copy)]
@@ -24,8 +25,8 @@ pub struct State {
     pub number: u32,
     /// 1 after it was seen using io_uring.
     pub io_uring: u32,
-    /// The TLS connection on which it is working, 0 if on none: what it sends and receives meanwhile is encrypted.
-    pub tls: u64,
+    /// What it sends and receives while it is in such a call is encrypted.
+    pub tls: TlsCall,
 }
 
 /// The running thread.
@@ -97,7 +98,7 @@ impl Who {
 
     #[inline(never)]
     fn begin(self) -> Option<*mut Thread> {
-        let state = State { enter_ns: 0, number: 0, io_uring: 0, tls: 0 };
+        let state = State { enter_ns: 0, number: 0, io_uring: 0, tls: TlsCall::NONE };
         if THREADS.insert(self.tid, Thread { state, work: Work::NONE }, 0).is_err() {
             maps::count(Counter::Crowded, 1);
             return None;

@@ -48,13 +48,14 @@ pub(super) fn link(object: &[u8], cast: u32) -> Vec<u64> {
 #[cfg(target_arch = "x86_64")]
 pub(super) fn machine(types: &KernelTypes) -> Machine {
     const TS_COMPAT: u32 = 2;
-    let [rcx, rdx, rsi, rdi, r8, r9, r10, rax, orig_rax] = [88, 96, 104, 112, 72, 64, 56, 80, 120];
+    let [rcx, rdx, rsi, rdi, r8, r9, r10, rax, orig_rax, rsp] = [88, 96, 104, 112, 72, 64, 56, 80, 120, 152];
     let status = types.offset("task_struct.thread_info.status").ok();
     Machine {
         number: orig_rax,
         arguments: [rdi, rsi, rdx, r10, r8, r9],
         parameters: [rdi, rsi, rdx, rcx],
         result: rax,
+        stack: rsp,
         narrow_at: status.unwrap_or(0),
         narrow_bit: status.map_or(0, |_| TS_COMPAT),
     }
@@ -73,6 +74,7 @@ pub(super) fn machine(types: &KernelTypes) -> Machine {
         arguments: [first, x(1), x(2), x(3), x(4), x(5)],
         parameters: [x(0), x(1), x(2), x(3)],
         result: x(0),
+        stack: x(31),
         narrow_at: flags.unwrap_or(0),
         narrow_bit: flags.map_or(0, |_| TIF_32BIT),
     }

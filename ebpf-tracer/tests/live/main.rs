@@ -7,3 +7,4 @@ mod lifetime;
 mod loss;
 mod processes;
 mod sockets;
+mod tls;
