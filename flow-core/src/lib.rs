@@ -43,7 +43,9 @@ pub use limits::Limits;
 pub use metric::{Metric, MetricKey, MetricValues};
 pub use options::Options;
 pub use packet::{LinkType, Packet};
-pub use record::{CallRecord, Close, Confidence, Conversation, Counters, Durations, FlowRecord, Sides, Transport};
+pub use record::{
+    CallRecord, Close, Confidence, Conversation, Counters, Durations, Endpoint, FlowRecord, Sides, Transport,
+};
 pub use shard::Sharder;
 pub use stats::{DropReason, Stats};
 pub use stream::{StreamEvent, StreamInput, StreamOpening};

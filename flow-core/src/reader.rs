@@ -25,7 +25,7 @@ impl Reading {
         let opening = match flow.marks.transport() {
             Transport::Tcp if is_client_sure => Opening::TCP,
             Transport::Tcp => Opening::TCP_JOINED,
-            Transport::Udp | Transport::Icmp => Opening::UDP,
+            _ => Opening::UDP,
         };
         let server_port = Some(flow.who.between.ports[flow.marks.client().other()]);
         let connection = Connection::new(Opening { server_port, ..opening });

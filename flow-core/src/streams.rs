@@ -91,10 +91,10 @@ impl Streams {
         let StreamOpening { transport, client, server, interface, from_start, sides_known, .. } = *opening;
         let conversation = Conversation { flow_id: *last_flow, transport, client, server, interface };
         let transport = match transport {
-            Transport::Tcp => protocol_parsers::Transport::Tcp,
-            Transport::Udp | Transport::Icmp => protocol_parsers::Transport::Udp,
+            Transport::Tcp | Transport::Unix => protocol_parsers::Transport::Tcp,
+            Transport::Udp | Transport::Icmp | Transport::UnixDatagram => protocol_parsers::Transport::Udp,
         };
-        let server_port = Some(server.port());
+        let server_port = Some(server.port()).filter(|port| *port != 0);
         let connection = Connection::new(Opening { transport, from_start, sides_known, server_port });
         let slot = self.all.insert(Some(Open { stream, conversation, connection, base: Sides::default() }));
         self.slots.insert(stream, slot);

@@ -32,8 +32,8 @@ fn conversation() -> Conversation {
     Conversation {
         flow_id: 3,
         transport: Transport::Tcp,
-        client: address("10.0.0.1:40000"),
-        server: address("[2001:db8::1]:80"),
+        client: address("10.0.0.1:40000").into(),
+        server: address("[2001:db8::1]:80").into(),
         interface: 2,
     }
 }

@@ -1,6 +1,6 @@
 //! Calls out of streams that are no packets: data of sockets.
 
-use flow_core::{Options, StreamEvent, StreamOpening, Transport};
+use flow_core::{Endpoint, Options, StreamEvent, StreamOpening, Transport};
 use proptest::prelude::*;
 use protocol_parsers::{Side, Status, StreamChunk, Timestamp};
 
@@ -11,7 +11,8 @@ const ASK: &[u8] = b"POST /one?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
 
 fn opening(time: Timestamp) -> StreamEvent<'static> {
-    let (client, server) = ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+    let (client, server) =
+        (Endpoint::Ip("10.0.0.1:40000".parse().unwrap()), Endpoint::Ip("10.0.0.2:80".parse().unwrap()));
     let (from_start, sides_known, interface) = (true, true, 0);
     StreamEvent::Open(StreamOpening {
         time,
