@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebpf_tracer::events::Ladder;
-use ebpf_tracer::{Capture, Filter, Kernel, Limits, Names};
+use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, Names};
 
 /// Short, and the best of many: what else runs on the machine only makes it slower.
 const ROUNDS: u32 = 2000;
@@ -35,7 +35,7 @@ fn main() {
     let mut table: Vec<(&str, [f64; 2])> = Vec::new();
     let mut statistics: BTreeMap<_, f64> = BTreeMap::new();
     for name in ["without", "filtered out", "followed, 64 bytes", "followed, counts only"] {
-        let mut kernel = (name != "without").then(|| Kernel::load(&Limits::default()).unwrap());
+        let mut kernel = (name != "without").then(|| Kernel::load(&KernelLimits::default()).unwrap());
         if let Some(kernel) = &mut kernel {
             let only = if name == "filtered out" { BTreeSet::new() } else { BTreeSet::from([child.id()]) };
             kernel.follow(&Filter { processes: Names::Only(only), ..Filter::default() }).unwrap();

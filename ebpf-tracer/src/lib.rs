@@ -33,7 +33,6 @@ pub use kernel::{
 pub use limits::Limits;
 pub use marks::Mark;
 pub use metaflow_ebpf_common as events;
-pub use metaflow_ebpf_common::{Counter, Flags, Header, Kind, Ladder, Operation, ProcessEvent, SocketEvent, Source};
 pub use probe::{Finding, Found, Rights, probe};
 pub use proc::{Connection, ConnectionState, Proc};
 pub use processes::{Process, Snapshot};

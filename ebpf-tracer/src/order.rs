@@ -13,7 +13,7 @@
 //! call is under way. So every event is held back for a while.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use metaflow_ebpf_common::{Operation, SocketEvent};
 
@@ -30,10 +30,16 @@ pub(crate) enum Waiting {
     Ended(u32),
 }
 
+/// Events out of their order by no more than this have their place sought among the last ones.
+const NEAR: usize = 32;
+
 /// Events that are held back.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    heap: BinaryHeap<Reverse<Entry>>,
+    /// In their order. Nearly all find their place near the end.
+    near: VecDeque<Entry>,
+    /// Those that do not.
+    far: BinaryHeap<Reverse<Entry>>,
     bytes: usize,
     arrived: u64,
     /// The latest time that is known to have come.
@@ -63,7 +69,13 @@ impl Order {
         stats.late += u64::from(time < self.released);
         self.bytes += bytes(&waiting);
         self.arrived += 1;
-        self.heap.push(Reverse(Entry { time, thread, arrived: self.arrived, waiting }));
+        let entry = Entry { time, thread, arrived: self.arrived, waiting };
+        let after = self.near.iter().rev().take(NEAR).position(|other| *other <= entry);
+        match after {
+            Some(after) => self.near.insert(self.near.len() - after, entry),
+            None if self.near.len() <= NEAR => self.near.push_front(entry),
+            None => self.far.push(Reverse(entry)),
+        }
     }
 
     /// It is so late now.
@@ -78,13 +90,19 @@ impl Order {
 
     /// When the first counts from that may be let go: all of them with `all`.
     pub(crate) fn next(&self, all: bool, limits: &Limits) -> Option<u64> {
-        let Reverse(first) = self.heap.peek()?;
-        (all || first.time <= self.reached(limits) || self.is_full(limits)).then_some(first.time)
+        let far = self.far.peek().map(|Reverse(entry)| entry.time);
+        let near = self.near.front().map(|entry| entry.time);
+        let first = far.into_iter().chain(near).min()?;
+        (all || first <= self.reached(limits) || self.is_full(limits)).then_some(first)
     }
 
     /// Lets the first go.
     pub(crate) fn pop(&mut self) -> Option<(u64, Waiting)> {
-        let Reverse(entry) = self.heap.pop()?;
+        let is_far = match (self.far.peek(), self.near.front()) {
+            (Some(Reverse(far)), Some(near)) => far < near,
+            (far, _) => far.is_some(),
+        };
+        let entry = if is_far { self.far.pop()?.0 } else { self.near.pop_front()? };
         self.bytes -= bytes(&entry.waiting);
         self.released = self.released.max(entry.time);
         Some((entry.time, entry.waiting))
@@ -92,18 +110,19 @@ impl Order {
 
     /// Whether more is held back than may be.
     pub(crate) fn is_full(&self, limits: &Limits) -> bool {
-        self.heap.len() > limits.reorder_events || self.bytes > limits.reorder_bytes
+        self.near.len() + self.far.len() > limits.reorder_events || self.bytes > limits.reorder_bytes
     }
 
     /// Records of messages that are held back. Takes as long as there are events.
     pub(crate) fn messages(&self) -> u64 {
-        let is_message = |entry: &&Reverse<Entry>| match &entry.0.waiting {
+        let is_message = |entry: &&Entry| match &entry.waiting {
             Waiting::Socket(event, _) => {
                 matches!(operation(event.operation), Some(Operation::Send | Operation::Receive))
             }
             Waiting::Ended(_) => false,
         };
-        self.heap.iter().filter(is_message).count() as u64
+        let far = self.far.iter().map(|Reverse(entry)| entry);
+        self.near.iter().chain(far).filter(is_message).count() as u64
     }
 }
 
@@ -144,5 +163,34 @@ impl PartialOrd for Entry {
 impl Ord for Entry {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_leaves_in_its_order(times in prop::collection::vec((0_u64..100, 0_u32..3), 0..200), few: bool) {
+            let (mut order, mut stats) = (Order::default(), Stats::default());
+            // Mostly near each other, or anywhere.
+            let time = |at: usize, time: u64| if few { at as u64 + time / 50 } else { time };
+            for (at, (step, thread)) in times.iter().enumerate() {
+                order.push(*thread, time(at, *step), Waiting::Ended(at as u32), &mut stats);
+            }
+            let mut wanted: Vec<_> =
+                times.iter().enumerate().map(|(at, (step, thread))| (time(at, *step), *thread, at as u32)).collect();
+            wanted.sort_unstable();
+            let mut seen = Vec::new();
+            while order.next(true, &Limits::default()).is_some() {
+                let Some((time, Waiting::Ended(at))) = order.pop() else { continue };
+                seen.push((time, times[at as usize].1, at));
+            }
+            prop_assert_eq!(seen, wanted);
+            prop_assert_eq!(stats.late, 0);
+        }
     }
 }

@@ -17,8 +17,6 @@ pub struct Stats {
     pub empty: u64,
     /// Ciphertext whose plaintext comes from elsewhere.
     pub encrypted: u64,
-    /// On Unix sockets.
-    pub unix: u64,
     /// On sockets of other protocols.
     pub not_followed: u64,
     /// Nobody polled: [`Limits::waiting`](crate::Limits::waiting) and [`Limits::waiting_bytes`](crate::Limits::waiting_bytes).

@@ -77,6 +77,9 @@ mod tests {
         assert_eq!(threads.sent(thread), Some(response));
         let another = threads.received(thread, 10, 8, &mut forgotten);
         assert!(another > response);
+        let last = threads.received(thread, 20, 8, &mut forgotten);
+        assert!(last > another, "what it received before it got this is not what it answers");
+        assert_eq!((threads.sent(thread), threads.sent(thread)), (Some(last), None));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use ebpf_tracer::{Clock, Counter, Filter, Kernel, KernelLimits, Limits, Places, Tracer};
+use ebpf_tracer::events::Counter;
+use ebpf_tracer::{Clock, Filter, Kernel, KernelLimits, Limits, Places, Tracer};
 use flow_core::{FlowEngine, Input, Options};
 
 use crate::cpu_time;

@@ -6,12 +6,12 @@ mod roles;
 mod stream;
 mod table;
 
-use flow_core::Transport;
+use flow_core::{Endpoint, Transport};
 use metaflow_ebpf_common::{Flags, Operation, SocketEvent, Source};
 use protocol_parsers::Side;
 
 use piece::{Piece, Way};
-use roles::{AF_INET, AF_INET6, AF_UNIX, Listening, addresses, side_of_first};
+use roles::{AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, Listening, addresses, side_of_first};
 use stream::Setting;
 use table::{Key, Table};
 
@@ -24,7 +24,6 @@ use crate::threads::Threads;
 const SOCK_STREAM: u8 = 1;
 const SOCK_DGRAM: u8 = 2;
 const SOCK_SEQPACKET: u8 = 5;
-const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
 /// Where streams are seen, as [`StreamOpening::interface`](flow_core::StreamOpening::interface) says it.
@@ -57,15 +56,16 @@ impl Sockets {
         match operation(event.operation) {
             Some(Operation::Send) => self.message(event, Way::Sent, payload, sink),
             Some(Operation::Receive) => self.message(event, Way::Received, payload, sink),
-            Some(Operation::Connect) if event.total == 0 => self.begin(event, Side::Client, sink),
+            Some(Operation::Connect) if event.total == 0 => self.begin(event, Some(Side::Client), sink),
             Some(Operation::Accept) => {
                 let dropped = &mut sink.stats.listening_dropped;
                 self.listening.insert(event.netns, event.local_port, sink.limits.listening, dropped);
-                self.begin(event, Side::Server, sink);
+                self.begin(event, Some(Side::Server), sink);
             }
             Some(Operation::Close) => self.table.close(event.inode, (event.header.tgid, event.fd), time, sink),
             Some(Operation::IoUring) => sink.stats.io_uring += 1,
-            Some(Operation::Connect | Operation::Shutdown | Operation::Pair) | None => {}
+            Some(Operation::Pair) => self.begin(event, None, sink),
+            Some(Operation::Connect | Operation::Shutdown) | None => {}
         }
     }
 
@@ -104,23 +104,25 @@ impl Sockets {
         self.table.held()
     }
 
-    /// A connection begins.
-    fn begin(&mut self, event: &SocketEvent, side: Side, sink: &mut Sink) {
-        let Some(kind) = Kind::of(event).filter(|kind| !kind.is_datagrams) else { return };
+    /// A connection begins, on whose `side` the process is where one of the two can be said to have opened it.
+    fn begin(&mut self, event: &SocketEvent, side: Option<Side>, sink: &mut Sink) {
+        let Some(kind) = Kind::of(event).filter(|kind| !kind.is_datagrams()) else { return };
         let key = Key::Wire(event.inode);
         let time = counts_from(event);
         // A `connect` that was under way is asked for again until it is over.
-        if self.table.get_mut(&key).is_some_and(|stream| !stream.is_new()) || self.has_moved(event) {
+        let is_another = self.table.get_mut(&key).is_some_and(|stream| !stream.is_new());
+        if is_another || self.table.socket(event.inode).is_some_and(|socket| socket.has_moved(event)) {
             self.table.remove_socket(event.inode, time, sink);
         }
         if self.table.get_mut(&key).is_none() {
-            let setting = self.setting(event, kind, Some(side), Way::Sent);
-            self.table.insert(key, Setting { from_start: true, sides_known: true, ..setting }, sink);
+            let setting = self.setting(event, kind, side, Way::Sent);
+            self.table.insert(key, Setting { from_start: true, ..setting }, sink);
         }
-        if let Some(socket) = self.table.sockets.get_mut(&event.inode) {
-            socket.side = Some(side);
+        if let Some(socket) = self.table.socket(event.inode) {
+            (socket.side, socket.is_pair) = (side, side.is_none());
         }
-        self.settle(event, key, sink);
+        self.table.note(event, sink);
+        self.table.schedule(key, sink);
     }
 
     /// A piece of a message.
@@ -133,51 +135,58 @@ impl Sockets {
             sink.stats.peeked += 1;
             return;
         }
-        if event.total == 0 && !kind.is_datagrams {
+        if event.total == 0 && !kind.is_datagrams() {
             sink.stats.empty += 1;
             return;
         }
-        let time = counts_from(event);
-        if self.has_moved(event) {
-            self.table.remove_socket(event.inode, time, sink);
+        if self.table.socket(event.inode).is_some_and(|socket| socket.has_moved(event)) {
+            self.table.remove_socket(event.inode, counts_from(event), sink);
         }
-        let is_ciphertext = !kind.is_plaintext
-            && (event.flags & Flags::ENCRYPTED != 0
-                || self.table.sockets.get(&event.inode).is_some_and(|socket| socket.is_encrypted));
+        let is_encrypted = self.table.note(event, sink);
         let key = kind.key(event);
-        if is_ciphertext {
+        if is_encrypted && !kind.is_plaintext {
             sink.stats.encrypted += 1;
             if let Some(stream) = self.table.get_mut(&key) {
-                stream.last_ns = stream.last_ns.max(time);
+                stream.last_ns = stream.last_ns.max(counts_from(event));
             }
-            return self.settle(event, key, sink);
+            return;
         }
         let mark = (event.at == 0).then(|| self.mark(event, way, kind, sink));
-        let Some(piece) = Piece::of(event, payload, mark) else { return };
-        self.follow(event, key, &piece, sink);
+        let Some(mut piece) = Piece::of(event, payload, mark) else { return };
+        if kind.is_plaintext {
+            self.follow(event, key, &piece, sink);
+        }
         if self.table.get_mut(&key).is_none() {
-            let setting = self.setting(event, kind, self.side(event.inode), way);
-            sink.stats.streams_unaddressed +=
-                u64::from(kind.is_plaintext && kind.transport.is_some() && event.family == 0);
-            let stream = self.table.insert(key, setting, sink);
-            if kind.is_plaintext && piece.seq == Some(0) {
-                stream.setting.from_start = true;
-                stream.begin_at(0);
+            self.join(event, key, kind, &piece, sink);
+        }
+        let Some(stream) = self.table.get_mut(&key) else { return };
+        if stream.is_new() {
+            (stream.setting.local, stream.setting.remote) = ends(event);
+            if !stream.setting.sides_known && stream.setting.from_start {
+                stream.setting.side = side_of_first(way);
             }
         }
-        self.settle(event, key, sink);
-        if let Some(stream) = self.table.get_mut(&key) {
-            if stream.is_new() {
-                (stream.setting.local, stream.setting.remote) = addresses(event);
-            }
-            let mut piece = piece;
-            if let Some(mark) = &mut piece.mark {
-                mark.order = stream.messages;
-                stream.messages += 1;
-            }
-            stream.take(piece, sink);
+        if let Some(mark) = &mut piece.mark {
+            mark.order = stream.messages;
+            stream.messages += 1;
         }
-        self.table.schedule(key, sink);
+        stream.take(piece, sink);
+        if stream.deadline == u64::MAX || stream.waits() {
+            self.table.schedule(key, sink);
+        }
+    }
+
+    /// A stream that is not known yet, or no longer.
+    fn join(&mut self, event: &SocketEvent, key: Key, kind: Kind, piece: &Piece, sink: &mut Sink) {
+        let side = self.table.socket(event.inode).and_then(|socket| socket.side);
+        let setting = self.setting(event, kind, side, piece.way);
+        sink.stats.streams_unaddressed += u64::from(event.family == 0);
+        let stream = self.table.insert(key, setting, sink);
+        if kind.is_plaintext && piece.seq == Some(0) {
+            stream.setting.from_start = true;
+            stream.begin_at(0);
+        }
+        self.table.note(event, sink);
     }
 
     /// A TLS connection may be used for another socket, and its socket may be known later than itself.
@@ -189,53 +198,29 @@ impl Sockets {
             self.table.remove(key, counts_from(event), sink);
         } else if inode == 0 && event.inode != 0 {
             self.table.bind(key, event.inode);
+            self.table.note(event, sink);
         }
-    }
-
-    /// Notes what an event tells of its socket.
-    fn settle(&mut self, event: &SocketEvent, key: Key, sink: &mut Sink) {
-        let time = counts_from(event);
-        if let Some(socket) = self.table.sockets.get_mut(&event.inode) {
-            socket.is_encrypted |= event.source == Source::Openssl as u8 || event.flags & Flags::ENCRYPTED != 0;
-            let (local, remote) = addresses(event);
-            if local.port() != 0 && remote.port() != 0 {
-                socket.addresses.get_or_insert((local, remote));
-            }
-        }
-        self.table.hold(event.inode, (event.header.tgid, event.fd), time, sink);
-        self.table.schedule(key, sink);
-    }
-
-    /// Whether the number of the inode was given to another connection. Addresses are lost when a connection ends: that is no change.
-    fn has_moved(&self, event: &SocketEvent) -> bool {
-        let (local, remote) = addresses(event);
-        let is_connection = event.protocol == IPPROTO_TCP && local.port() != 0 && remote.port() != 0;
-        let known = self.table.sockets.get(&event.inode).and_then(|socket| socket.addresses);
-        is_connection && known.is_some_and(|known| known != (local, remote))
-    }
-
-    fn side(&self, inode: u64) -> Option<Side> {
-        self.table.sockets.get(&inode)?.side
     }
 
     fn setting(&self, event: &SocketEvent, kind: Kind, known: Option<Side>, way: Way) -> Setting {
-        let (local, remote) = addresses(event);
         let (side, sides_known) = match known {
             Some(side) => (side, true),
-            None if kind.transport == Some(Transport::Tcp) && event.family != 0 => {
+            None if kind.transport == Transport::Tcp && event.family != 0 => {
+                let (local, remote) = addresses(event);
                 self.listening.side(event.netns, local, remote)
             }
             None => (side_of_first(way), false),
         };
+        let (local, remote) = ends(event);
         Setting {
             inode: event.inode,
             begun_ns: counts_from(event),
             transport: kind.transport,
-            is_datagrams: kind.is_datagrams,
+            is_datagrams: kind.is_datagrams(),
             is_plaintext: kind.is_plaintext,
             side,
             sides_known,
-            from_start: kind.is_datagrams || known.is_some(),
+            from_start: kind.is_datagrams() || known.is_some(),
             local,
             remote,
             interface: if kind.is_plaintext { self.places.tls } else { self.places.syscall },
@@ -245,9 +230,11 @@ impl Sockets {
     fn mark(&mut self, event: &SocketEvent, way: Way, kind: Kind, sink: &mut Sink) -> Mark {
         let header = event.header;
         let thread = (header.tgid, header.tid);
+        // What a process tells itself, a log or its manager is no part of what it answers.
+        let is_aside = kind.transport == Transport::UnixDatagram
+            || event.family == AF_UNIX && self.table.socket(event.inode).is_some_and(|socket| socket.is_pair);
         let syscall_trace_id = match way {
-            // What processes of one host tell each other is not handed on yet: it takes no part in this either.
-            _ if kind.transport.is_none() => None,
+            _ if is_aside => None,
             Way::Received => {
                 let socket = if event.inode == 0 { event.tls } else { event.inode };
                 let forgotten = &mut sink.stats.threads_forgotten;
@@ -262,34 +249,46 @@ impl Sockets {
     }
 }
 
+/// Both ends: the process's and the other one.
+fn ends(event: &SocketEvent) -> (Endpoint, Endpoint) {
+    if event.family == AF_UNIX {
+        return (Endpoint::Unix(event.inode), Endpoint::Unix(event.peer_inode));
+    }
+    let (local, remote) = addresses(event);
+    (local.into(), remote.into())
+}
+
 /// What kind of socket.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
-    /// `None` for Unix sockets: a [`flow_core::StreamOpening`] cannot say their addresses.
-    transport: Option<Transport>,
-    is_datagrams: bool,
+    transport: Transport,
     is_plaintext: bool,
 }
 
 impl Kind {
     fn of(event: &SocketEvent) -> Option<Self> {
         let is_plaintext = event.source == Source::Openssl as u8;
-        let (transport, is_datagrams) = match (event.family, event.socket_type, event.protocol) {
-            (AF_UNIX, SOCK_STREAM, _) => (None, false),
-            (AF_UNIX, SOCK_DGRAM | SOCK_SEQPACKET, _) => (None, true),
-            (AF_INET | AF_INET6, SOCK_STREAM, IPPROTO_TCP) => (Some(Transport::Tcp), false),
-            (AF_INET | AF_INET6, SOCK_DGRAM, IPPROTO_UDP) => (Some(Transport::Udp), true),
+        let transport = match (event.family, event.socket_type, event.protocol) {
+            (AF_UNIX, SOCK_STREAM, _) => Transport::Unix,
+            (AF_UNIX, SOCK_DGRAM | SOCK_SEQPACKET, _) => Transport::UnixDatagram,
+            (AF_INET | AF_INET6, SOCK_STREAM, IPPROTO_TCP) => Transport::Tcp,
+            (AF_INET | AF_INET6, SOCK_DGRAM, IPPROTO_UDP) => Transport::Udp,
             // A TLS connection whose socket is not known.
-            (0, ..) if is_plaintext => (Some(Transport::Tcp), false),
+            (0, ..) if is_plaintext => Transport::Tcp,
             _ => return None,
         };
-        Some(Self { transport, is_datagrams: is_datagrams && !is_plaintext, is_plaintext })
+        Some(Self { transport, is_plaintext })
+    }
+
+    /// Plaintext is a stream, whatever carries it.
+    fn is_datagrams(self) -> bool {
+        matches!(self.transport, Transport::Udp | Transport::UnixDatagram) && !self.is_plaintext
     }
 
     fn key(self, event: &SocketEvent) -> Key {
         if self.is_plaintext {
             Key::Plaintext(event.header.tgid, event.tls)
-        } else if self.is_datagrams && self.transport.is_some() {
+        } else if self.transport == Transport::Udp {
             Key::Peer(event.inode, addresses(event).1)
         } else {
             Key::Wire(event.inode)

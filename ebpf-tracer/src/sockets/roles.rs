@@ -12,6 +12,7 @@ use crate::hash::keyed;
 pub(super) const AF_UNIX: u8 = 1;
 pub(super) const AF_INET: u8 = 2;
 pub(super) const AF_INET6: u8 = 10;
+pub(super) const IPPROTO_TCP: u8 = 6;
 
 /// Ports that are known to be listened to, by network namespace.
 #[derive(Debug)]

@@ -5,9 +5,8 @@
 //! request. What is known already is left out.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-use flow_core::{StreamOpening, Transport};
+use flow_core::{Endpoint, StreamOpening, Transport};
 use protocol_parsers::Side;
 
 use super::direction::{Direction, Place};
@@ -40,8 +39,7 @@ pub(crate) struct Setting {
     /// Inode of the socket; 0 if it is not known.
     pub(crate) inode: u64,
     pub(crate) begun_ns: u64,
-    /// `None` for Unix sockets.
-    pub(crate) transport: Option<Transport>,
+    pub(crate) transport: Transport,
     pub(crate) is_datagrams: bool,
     /// Plaintext of TLS: sequence numbers are a count of its bytes.
     pub(crate) is_plaintext: bool,
@@ -49,8 +47,8 @@ pub(crate) struct Setting {
     pub(crate) side: Side,
     pub(crate) sides_known: bool,
     pub(crate) from_start: bool,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+    pub(crate) local: Endpoint,
+    pub(crate) remote: Endpoint,
     pub(crate) interface: u32,
 }
 
@@ -104,6 +102,11 @@ impl Stream {
             self.hand_on(piece, sink);
             self.hand_on_waiting(sink);
         }
+    }
+
+    /// Whether something waits for missing bytes.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// When missing bytes are given up.
@@ -219,7 +222,7 @@ impl Stream {
         let skip = usize::try_from(known).unwrap_or(usize::MAX).min(piece.bytes.len());
         let missing = piece.length - known.max(piece.bytes.len() as u64);
         let side = if piece.way == Way::Sent { self.setting.side } else { self.setting.side.other() };
-        let is_tcp = self.setting.transport == Some(Transport::Tcp) && !self.setting.is_plaintext;
+        let is_tcp = self.setting.transport == Transport::Tcp && !self.setting.is_plaintext;
         let data = Data {
             side,
             time: sink.clock.from_monotonic(piece.time_ns),
@@ -230,12 +233,8 @@ impl Stream {
             tcp_seq: seq.filter(|_| is_tcp),
             records: piece.records,
         };
-        let Some(transport) = self.setting.transport else {
-            sink.stats.unix += piece.records;
-            return;
-        };
         if self.number.is_none() {
-            self.number = sink.open(self.opening(transport, sink));
+            self.number = sink.open(self.opening(sink));
         }
         match self.number {
             Some(number) => sink.data(number, data, piece.mark),
@@ -279,18 +278,10 @@ impl Stream {
         self.hand_on(datagram, sink);
     }
 
-    fn opening(&self, transport: Transport, sink: &Sink) -> StreamOpening {
-        let Setting { side, local, remote, interface, from_start, sides_known, begun_ns, .. } = self.setting;
+    fn opening(&self, sink: &Sink) -> StreamOpening {
+        let Setting { transport, side, local, remote, interface, from_start, sides_known, begun_ns, .. } = self.setting;
         let (client, server) = if side == Side::Client { (local, remote) } else { (remote, local) };
         let time = sink.clock.from_monotonic(begun_ns);
-        StreamOpening {
-            time,
-            transport,
-            client: client.into(),
-            server: server.into(),
-            interface,
-            from_start,
-            sides_known,
-        }
+        StreamOpening { time, transport, client, server, interface, from_start, sides_known }
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use metaflow_ebpf_common::{Flags, SocketEvent, Source};
 use protocol_parsers::Side;
 
+use super::roles::{IPPROTO_TCP, addresses};
 use super::stream::{Setting, Stream};
 use crate::hash::keyed;
 use crate::limits::{Limits, nanos};
+use crate::order::counts_from;
 use crate::sink::Sink;
 
 /// So many are looked at to find one that would end first.
@@ -29,14 +32,29 @@ pub(super) enum Key {
 pub(super) struct Socket {
     /// The side of the process, where it was seen how the socket came to be.
     pub(super) side: Option<Side>,
-    /// Addresses, once both are known.
-    pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Made by `socketpair`: its other end is in the same process, or was before a fork.
+    pub(super) is_pair: bool,
+    /// Addresses of a TCP connection, once both are known.
+    addresses: Option<(SocketAddr, SocketAddr)>,
     /// Plaintext of it comes from elsewhere.
-    pub(super) is_encrypted: bool,
+    is_encrypted: bool,
     /// The last known descriptor was closed then.
     closed_ns: Option<u64>,
     holders: Vec<Holder>,
     streams: usize,
+}
+
+impl Socket {
+    /// Whether the number of the inode was given to another connection. Addresses are lost when a connection ends: that is no change.
+    pub(super) fn has_moved(&self, event: &SocketEvent) -> bool {
+        self.addresses.is_some_and(|known| connection(event).is_some_and(|told| told != known))
+    }
+}
+
+/// Addresses of a TCP connection, as far as both are told.
+fn connection(event: &SocketEvent) -> Option<(SocketAddr, SocketAddr)> {
+    let is_told = event.protocol == IPPROTO_TCP && event.local_port != 0 && event.remote_port != 0;
+    is_told.then(|| addresses(event))
 }
 
 /// A process and its descriptor.
@@ -45,7 +63,7 @@ type Holder = (u32, i32);
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) sockets: HashMap<u64, Socket, ahash::RandomState>,
+    sockets: HashMap<u64, Socket, ahash::RandomState>,
     streams: HashMap<Key, Stream, ahash::RandomState>,
     by_socket: BTreeSet<(u64, Key)>,
     /// When each stream is looked at again: not later than it has to be.
@@ -62,6 +80,10 @@ impl Table {
             timers: BTreeSet::new(),
             descriptors: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn socket(&mut self, inode: u64) -> Option<&mut Socket> {
+        self.sockets.get_mut(&inode)
     }
 
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Stream> {
@@ -166,24 +188,32 @@ impl Table {
         }
     }
 
-    /// A process uses a socket by this descriptor. The socket is one that is known.
-    pub(super) fn hold(&mut self, inode: u64, holder: Holder, time_ns: u64, sink: &mut Sink) {
-        let Some(socket) = self.sockets.get_mut(&inode) else { return };
+    /// Notes what an event tells of its socket: that a process has it, and what it carries. Whether that is ciphertext whose plaintext comes
+    /// from elsewhere.
+    pub(super) fn note(&mut self, event: &SocketEvent, sink: &mut Sink) -> bool {
+        let is_encrypted = event.source == Source::Openssl as u8 || event.flags & Flags::ENCRYPTED != 0;
+        let Some(socket) = self.sockets.get_mut(&event.inode) else { return is_encrypted };
+        socket.is_encrypted |= is_encrypted;
         socket.closed_ns = None;
-        if holder.1 < 0 || socket.holders.contains(&holder) {
-            return;
+        if socket.addresses.is_none() {
+            socket.addresses = connection(event);
+        }
+        let (is_encrypted, holder) = (socket.is_encrypted, (event.header.tgid, event.fd));
+        if event.fd < 0 || socket.holders.contains(&holder) {
+            return is_encrypted;
         }
         if socket.holders.len() >= sink.limits.holders {
             sink.stats.holders_dropped += 1;
-            return;
+            return is_encrypted;
         }
         socket.holders.push(holder);
         // Whatever it was before, nobody saw that it was closed.
-        if let Some(other) = self.descriptors.insert(holder, inode)
-            && other != inode
+        if let Some(other) = self.descriptors.insert(holder, event.inode)
+            && other != event.inode
         {
-            self.release(other, holder, time_ns, sink);
+            self.release(other, holder, counts_from(event), sink);
         }
+        is_encrypted
     }
 
     /// A process closed a descriptor.

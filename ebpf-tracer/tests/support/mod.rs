@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ebpf_tracer::events::{Flags, Header, Kind, Operation, ProcessEvent, SocketEvent, Source};
 use ebpf_tracer::{Clock, Event, Limits, Places, Tracer};
-use flow_core::{StreamEvent, StreamInput};
+use flow_core::{Endpoint, StreamEvent, StreamInput};
 use protocol_parsers::Side;
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -183,14 +183,14 @@ impl Lab {
             + stats.peeked
             + stats.empty
             + stats.encrypted
-            + stats.unix
             + stats.not_followed
             + stats.dropped;
         assert_eq!(stats.messages, counted + self.tracer.held(), "{stats:?}");
     }
 }
 
-fn address(address: SocketAddr) -> String {
+fn address(end: Endpoint) -> String {
+    let Endpoint::Ip(address) = end else { return end.to_string() };
     match address {
         SocketAddr::V4(v4) if v4.ip().octets()[..3] == [10, 0, 0] => format!(".{}:{}", v4.ip().octets()[3], v4.port()),
         SocketAddr::V4(v4) if *v4.ip() == Ipv4Addr::UNSPECIFIED => format!("?:{}", v4.port()),

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use ebpf_tracer::{Clock, Event, Ladder, Operation, ProcessEvent, TlsUnseen, Tracer};
+use ebpf_tracer::events::{Ladder, Operation, ProcessEvent};
+use ebpf_tracer::{Clock, Event, TlsUnseen, Tracer};
 use metaflow_protocol::build;
 
 use super::place::as_record;

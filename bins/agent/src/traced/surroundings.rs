@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ebpf_tracer::{ConnectionState, Event, Kernel, Proc, ProcessEvent, TlsHooks, TlsLibrary, TlsWatch, Tracer};
+use ebpf_tracer::events::ProcessEvent;
+use ebpf_tracer::{ConnectionState, Event, Kernel, Proc, TlsHooks, TlsLibrary, TlsWatch, Tracer};
 
 use super::happened::Happened;
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ebpf_tracer::{Budget, Capture, Clock, Counter, Event, Kernel, Ladder, Limits, Places, Tracer};
+use ebpf_tracer::events::{Counter, Ladder};
+use ebpf_tracer::{Budget, Capture, Clock, Event, Kernel, Limits, Places, Tracer};
 use flow_core::{FlowEngine, Input, Options, Output};
 use metaflow_packet_capture::Stop;
 use protocol_parsers::Timestamp;
