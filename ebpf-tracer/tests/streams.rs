@@ -265,21 +265,22 @@ fn ciphertext_is_left_out_as_soon_as_there_is_plaintext() {
 }
 
 #[test]
-fn a_tls_connection_that_counts_from_the_start_again_is_another_one() {
+fn a_tls_connection_that_is_counted_from_the_start_again_is_another_stream() {
     let mut lab = Lab::new();
+    lab.push(client(10).connects(MS), b"");
     lab.push(client(10).tls(77).sends(MS, MS, 0, 3), b"GET");
     lab.push(client(10).tls(77).receives(MS, 2 * MS, 4, 2), b"OK");
     lab.push(client(10).tls(77).sends(3 * MS, 3 * MS, 0, 3), b"PUT");
-    lab.push(client(10).tls(78).sends(4 * MS, 4 * MS, 50, 3), b"PUT");
+    lab.push(client(11).tls(78).sends(4 * MS, 4 * MS, 50, 3), b"PUT");
     let seen = lab.finish();
     assert_eq!(
         seen[..6],
         [
-            "1 open tcp .1:40000 ?→ .2:80 tls",
+            "1 open tcp .1:40000 → .2:80 tls",
             "1 client 0 GET",
             "1 server 4 OK",
             "1 close at 3 ms",
-            "2 open tcp .1:40000 ?→ .2:80 tls",
+            "2 open tcp .1:40000 → .2:80 joined tls",
             "2 client 0 PUT",
         ]
     );
@@ -297,7 +298,8 @@ fn a_tls_connection_whose_socket_is_known_later_is_one_stream() {
     lab.push(unknown.sends(3 * MS, 3 * MS, 3, 3), b"PUT");
     lab.push(client(11).tls(77).sends(4 * MS, 4 * MS, 6, 3), b"GET");
     let seen = lab.finish();
-    let first = ["1 open tcp ?:0 ?→ ?:0 tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT", "1 close at 4 ms"];
+    let first =
+        ["1 open tcp ?:0 ?→ ?:0 joined tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT", "1 close at 4 ms"];
     assert_eq!(seen[..5], first);
     assert_eq!(seen[5], "2 open tcp .1:40000 ?→ .2:80 joined tls");
     assert_eq!(lab.tracer.stats().streams_unaddressed, 1);
@@ -324,9 +326,7 @@ fn unix_sockets_are_streams_between_inodes() {
 #[test]
 fn both_ends_of_a_pair_may_begin() {
     let mut lab = Lab::new();
-    for (inode, fd) in [(10, 5), (11, 6)] {
-        lab.push(SocketEvent { operation: Operation::Pair as u8, fd, ..unix(inode, 21 - inode) }, b"");
-    }
+    lab.push(SocketEvent { operation: Operation::Pair as u8, ..unix(10, 11) }, b"");
     lab.push(SocketEvent { fd: 6, ..unix(11, 10) }.sends(2 * MS, 2 * MS, 0, 3).unpositioned(), b"GET");
     lab.push(unix(10, 11).receives(2 * MS, 3 * MS, 0, 3).unpositioned(), b"GET");
     let seen = lab.finish();

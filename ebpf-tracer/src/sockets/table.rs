@@ -34,6 +34,8 @@ pub(super) struct Socket {
     pub(super) side: Option<Side>,
     /// Made by `socketpair`: its other end is in the same process, or was before a fork.
     pub(super) is_pair: bool,
+    /// A TLS connection over it was seen.
+    pub(super) had_plaintext: bool,
     /// Addresses of a TCP connection, once both are known.
     addresses: Option<(SocketAddr, SocketAddr)>,
     /// Plaintext of it comes from elsewhere.
