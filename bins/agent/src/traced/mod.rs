@@ -1,6 +1,7 @@
 //! What processes send and receive, seen in the kernel by eBPF: ring of events → streams → engine → sink, on a thread of its own.
 
 mod happened;
+mod paths;
 mod place;
 mod surroundings;
 mod work;

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use ebpf_tracer::events::ProcessEvent;
 use ebpf_tracer::{ConnectionState, Event, Kernel, Proc, TlsHooks, TlsLibrary, TlsWatch, Tracer};
+use flow_core::{Endpoint, Sides};
 
 use super::happened::Happened;
+use super::paths::Paths;
 
 /// Where processes are looked up.
 const PROC: &str = "/proc";
@@ -16,6 +18,7 @@ const PROC: &str = "/proc";
 pub(super) struct Surroundings {
     proc: Proc,
     tls: TlsWatch,
+    pub(super) paths: Paths,
     /// What is attached to libraries, for as long as this lives.
     hooks: Vec<TlsHooks>,
 }
@@ -23,7 +26,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// What is there already: processes, ports that are listened to, TLS libraries.
     pub(super) fn look_around(&mut self, tracer: &mut Tracer, kernel: &mut Kernel, happened: &mut Vec<Happened>) {
-        let Self { proc, tls, hooks } = self;
+        let Self { proc, tls, hooks, .. } = self;
         tls.attach_to_installed(|library| attach(kernel, hooks, library));
         let mut namespaces = BTreeSet::new();
         let mut unseen = Vec::new();
@@ -40,6 +43,12 @@ impl Surroundings {
             listening.for_each(|connection| tracer.listening(netns, connection.local.port(), true));
         }
         happened.extend(unseen.iter().map(|unseen| Happened::unseen(0, unseen)));
+    }
+
+    /// Looks up the paths of a connection over Unix sockets that begins, or of one that `pid` takes part in.
+    pub(super) fn look_up_paths(&mut self, pid: Option<u32>, client: Endpoint, server: Endpoint) {
+        let pid = pid.unwrap_or_else(std::process::id);
+        self.paths.look_up(&self.proc, pid, Sides { client, server });
     }
 
     /// Takes in what an event says of processes.
@@ -62,7 +71,7 @@ impl Surroundings {
         kernel: &mut Kernel,
         happened: &mut Vec<Happened>,
     ) {
-        let Self { proc, tls, hooks } = self;
+        let Self { proc, tls, hooks, .. } = self;
         while let Some(pid) = tracer.unread() {
             // It may have ended.
             if let Ok(process) = proc.process(pid) {

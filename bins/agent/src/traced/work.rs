@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ebpf_tracer::events::{Counter, Ladder};
 use ebpf_tracer::{Budget, Capture, Clock, Event, Kernel, Limits, Places, Tracer};
-use flow_core::{FlowEngine, Input, Options, Output};
+use flow_core::{Conversation, FlowEngine, Input, Options, Output, StreamEvent};
 use metaflow_packet_capture::Stop;
 use protocol_parsers::Timestamp;
 use rustix::io::Errno;
@@ -173,6 +173,9 @@ impl<S: Sink> Work<S> {
 
     fn hand_on(&mut self) -> Result<(), End> {
         while let Some(input) = self.tracer.poll() {
+            if let StreamEvent::Open(opening) = input.event {
+                self.surroundings.look_up_paths(None, opening.client, opening.server);
+            }
             self.engine.handle(Input::Stream(input));
             self.take_records()?;
         }
@@ -180,10 +183,15 @@ impl<S: Sink> Work<S> {
     }
 
     fn take_records(&mut self) -> Result<(), End> {
-        let Self { engine, tracer, sink, .. } = self;
+        let Self { engine, tracer, sink, surroundings, .. } = self;
         while let Some(output) = engine.poll() {
             match &output {
-                Output::Call(record) => sink.take(&output, &Seen::of(record, tracer).place())?,
+                Output::Call(record) => {
+                    let seen = Seen::of(record, tracer);
+                    let Conversation { client, server, .. } = record.conversation;
+                    surroundings.look_up_paths(seen.pid(), client, server);
+                    sink.take(&output, &seen.place(&surroundings.paths))?;
+                }
                 Output::Metric(metric) => sink.take(&output, &place::of_metric(&metric.key))?,
                 _ => {}
             }
