@@ -6,13 +6,13 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
-use crate::decode::{Header, TcpHeader, View};
+use crate::decode::{Header, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
 use crate::reader::{Reader, Speakers};
 use crate::rollup::{Rollup, Rows};
-use crate::segments::Passage;
+use crate::segments::{Passage, segment};
 use crate::servers::Servers;
 use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tag::Tag;
@@ -75,6 +75,11 @@ impl Conversations {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What streams are read with, if payload is read: the parsers, the clock, and the last number that was given to a conversation.
+    pub(crate) fn reading(&mut self) -> Option<(&mut Reader, &Clock, &mut u64)> {
+        Some((self.reader.as_mut()?, &self.clock, &mut self.last_flow))
     }
 
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
@@ -463,29 +468,6 @@ impl Conversations {
         if let Some(rollup) = &mut self.rollup {
             self.touched.roll(&mut self.table, rollup);
         }
-    }
-}
-
-/// A TCP segment: state, health, and the payload in order.
-#[inline]
-fn segment(
-    flow: &mut Flow,
-    addresses: &Addresses,
-    header: &TcpHeader,
-    view: &View<'_>,
-    time: Timestamp,
-    reader: Option<&mut Reader>,
-    shared: &mut Shared<'_>,
-) {
-    let (options, payload) = (view.options(), view.payload_len());
-    flow.segment(&Segment { from: view.from, time, header, options, payload });
-    let flags = header.flags;
-    // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
-    let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
-    // Without payload so far, and none before this FIN, there is nothing to read.
-    let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
-    if view.payload_len() > 0 || flow.reading.is_some() || is_behind_payload {
-        Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
 

@@ -28,6 +28,8 @@ mod servers;
 mod shard;
 mod slab;
 mod stats;
+mod stream;
+mod streams;
 mod table;
 mod tag;
 mod tcp;
@@ -41,6 +43,9 @@ pub use limits::Limits;
 pub use metric::{Metric, MetricKey, MetricValues};
 pub use options::Options;
 pub use packet::{LinkType, Packet};
-pub use record::{CallRecord, Close, Confidence, Conversation, Counters, Durations, FlowRecord, Sides, Transport};
+pub use record::{
+    CallRecord, Close, Confidence, Conversation, Counters, Durations, Endpoint, FlowRecord, Sides, Transport,
+};
 pub use shard::Sharder;
 pub use stats::{DropReason, Stats};
+pub use stream::{StreamEvent, StreamInput, StreamOpening};

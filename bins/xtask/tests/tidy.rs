@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metaflow-trace-assembly", &[]),
     ("flow-core", &["protocol-parsers"]),
     ("metaflow-plugin-host", &["protocol-parsers", "metaflow-plugin-sdk"]),
-    ("ebpf-tracer", &["flow-core", "metaflow-ebpf-common"]),
+    ("ebpf-tracer", &["flow-core", "protocol-parsers", "metaflow-ebpf-common"]),
     ("metaflow-discovery", &["tag-encoder"]),
     ("metaflow-storage-embedded", &["metaflow-storage-api"]),
     ("metaflow-storage-clickhouse", &["metaflow-storage-api"]),
