@@ -4,8 +4,8 @@ use ebpf_tracer::Tracer;
 use flow_core::{CallRecord, Conversation, Endpoint, MetricKey, Sides};
 use metaflow_protocol::build::{Evidence, Place, Process};
 
+use super::PLACES;
 use super::paths::Paths;
-use super::work::PLACES;
 
 /// What is known of a call beside what was said.
 pub(super) struct Seen<'a> {
