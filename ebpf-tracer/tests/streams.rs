@@ -160,10 +160,18 @@ fn a_child_that_takes_over_a_connection_its_parent_closes_goes_on_with_it() {
     let mut lab = Lab::new();
     lab.push(server(20).accepts(MS), b"");
     lab.push(server(20).closes(2 * MS), b"");
-    lab.push(server(20).by(3, 3).receives(MS, 500 * MS, 100, 3), b"GET");
-    assert_eq!(lab.until(5 * SECOND), ["1 open tcp .1:40000 → .2:80", "1 client 0 GET seq 100"]);
-    lab.ends(3, 6 * SECOND);
-    assert_eq!(lab.until(8 * SECOND), ["1 close at 6000 ms"]);
+    assert_eq!(lab.until(5 * SECOND), [""; 0]);
+    lab.push(server(20).by(3, 3).receives(MS, 6 * SECOND, 100, 3), b"GET");
+    assert_eq!(lab.until(15 * SECOND), ["1 open tcp .1:40000 → .2:80", "1 client 0 GET seq 100"]);
+    lab.ends(3, 16 * SECOND);
+    assert_eq!(lab.until(18 * SECOND), ["1 close at 16000 ms"]);
+    lab.push(server(20).accepts(20 * SECOND), b"");
+    lab.push(server(20).closes(20 * SECOND), b"");
+    assert_eq!(lab.tracer.streams(), 0);
+    lab.until(25 * SECOND);
+    assert_eq!(lab.tracer.streams(), 1);
+    lab.until(31 * SECOND);
+    assert_eq!(lab.tracer.streams(), 0, "nobody took it over");
 }
 
 #[test]
