@@ -104,6 +104,16 @@ fn a_piece_that_comes_late_fills_the_gap() {
 }
 
 #[test]
+fn a_message_without_a_sequence_number_stays_behind_one_that_waits() {
+    let mut lab = Lab::new();
+    lab.push(client(10).sends(MS, MS, 100, 3), b"one");
+    lab.push(client(10).sends(2 * MS, 2 * MS, 106, 5), b"three");
+    lab.push(client(10).sends(3 * MS, 3 * MS, 0, 4).unpositioned(), b"four");
+    let seen = lab.finish();
+    assert_eq!(seen[2..4], ["1 client 6 three seq 106", "1 client 11 four seq 111"]);
+}
+
+#[test]
 fn sequence_numbers_wrap() {
     let mut lab = Lab::new();
     lab.push(client(10).sends(MS, MS, u32::MAX - 1, 4), b"abcd");
