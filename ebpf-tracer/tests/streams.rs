@@ -104,6 +104,16 @@ fn a_piece_that_comes_late_fills_the_gap() {
 }
 
 #[test]
+fn a_message_without_a_sequence_number_stays_behind_one_that_waits() {
+    let mut lab = Lab::new();
+    lab.push(client(10).sends(MS, MS, 100, 3), b"one");
+    lab.push(client(10).sends(2 * MS, 2 * MS, 106, 5), b"three");
+    lab.push(client(10).sends(3 * MS, 3 * MS, 0, 4).unpositioned(), b"four");
+    let seen = lab.finish();
+    assert_eq!(seen[2..4], ["1 client 6 three seq 106", "1 client 11 four seq 111"]);
+}
+
+#[test]
 fn sequence_numbers_wrap() {
     let mut lab = Lab::new();
     lab.push(client(10).sends(MS, MS, u32::MAX - 1, 4), b"abcd");
@@ -160,10 +170,18 @@ fn a_child_that_takes_over_a_connection_its_parent_closes_goes_on_with_it() {
     let mut lab = Lab::new();
     lab.push(server(20).accepts(MS), b"");
     lab.push(server(20).closes(2 * MS), b"");
-    lab.push(server(20).by(3, 3).receives(MS, 500 * MS, 100, 3), b"GET");
-    assert_eq!(lab.until(5 * SECOND), ["1 open tcp .1:40000 → .2:80", "1 client 0 GET seq 100"]);
-    lab.ends(3, 6 * SECOND);
-    assert_eq!(lab.until(8 * SECOND), ["1 close at 6000 ms"]);
+    assert_eq!(lab.until(5 * SECOND), [""; 0]);
+    lab.push(server(20).by(3, 3).receives(MS, 6 * SECOND, 100, 3), b"GET");
+    assert_eq!(lab.until(15 * SECOND), ["1 open tcp .1:40000 → .2:80", "1 client 0 GET seq 100"]);
+    lab.ends(3, 16 * SECOND);
+    assert_eq!(lab.until(18 * SECOND), ["1 close at 16000 ms"]);
+    lab.push(server(20).accepts(20 * SECOND), b"");
+    lab.push(server(20).closes(20 * SECOND), b"");
+    assert_eq!(lab.tracer.streams(), 0);
+    lab.until(25 * SECOND);
+    assert_eq!(lab.tracer.streams(), 1);
+    lab.until(31 * SECOND);
+    assert_eq!(lab.tracer.streams(), 0, "nobody took it over");
 }
 
 #[test]
