@@ -90,10 +90,15 @@ impl Message {
         self.work.state = GOING;
         let wanted = if is_message { wanted(settings, self.event.flags) } else { 0 };
         self.work.wanted = if wanted < u64::from(total) { wanted } else { u64::from(total) };
-        if self.work.wanted != 0 {
+        let whole = (&raw mut *self).cast();
+        if self.work.count == 0 && self.work.wanted <= CHUNK as u64 {
+            // Most messages are one piece.
+            // SAFETY: it takes what it is given.
+            unsafe { piece(0, whole) };
+        } else if self.work.wanted != 0 {
             let rounds = self.work.wanted / CHUNK as u64 + 2 * self.work.count + 1;
             // SAFETY: the callback takes what it is given; both live until it returns.
-            unsafe { bpf_loop(rounds as u32, piece as *mut c_void, (&raw mut *self).cast(), 0) };
+            unsafe { bpf_loop(rounds as u32, piece as *mut c_void, whole, 0) };
         }
         if self.work.state == GOING {
             // Nothing was wanted, or there was less than the call said.
@@ -139,6 +144,9 @@ fn left_out(settings: &Settings, event: &SocketEvent) -> bool {
 unsafe extern "C" fn piece(_round: u64, message: *mut c_void) -> i64 {
     // SAFETY: the one from `hand_on`.
     let message = unsafe { &mut *message.cast::<Message>() };
+    if message.work.wanted == 0 {
+        return 1;
+    }
     if message.work.piece[1] == 0 {
         if message.work.count == 0 {
             return 1;
