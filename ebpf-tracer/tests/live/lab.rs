@@ -108,7 +108,8 @@ wait()
 impl Observed {
     pub(crate) fn start(program: &str) -> Self {
         // Rather the system's: the first of its name may be a script that looks for others.
-        let python = ["/usr/bin/python3", "python3"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("python3");
+        let python =
+            ["/usr/bin/python3", "python3"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("python3");
         let mut command = Command::new(python);
         command.args(["-c", &format!("{PREAMBLE}{program}")]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3 is installed");

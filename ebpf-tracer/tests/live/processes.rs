@@ -86,7 +86,9 @@ fn sent(filter: impl Fn(u32, u16) -> Filter) -> Option<Vec<String>> {
     observed.end();
     let messages = messages(&drain(&mut kernel));
     let ports = [&facts["port"], &facts["other"]].map(|port| port.as_u64().unwrap() as u16);
-    let messages = messages.into_iter().filter(|message| message.is(Operation::Send) && ports.contains(&message.event.remote_port));
+    let messages = messages
+        .into_iter()
+        .filter(|message| message.is(Operation::Send) && ports.contains(&message.event.remote_port));
     Some(messages.map(|message| String::from_utf8(message.bytes).unwrap()).collect())
 }
 
@@ -98,7 +100,10 @@ fn children_of_who_is_followed_are_followed() {
 
 #[test]
 fn children_of_who_is_left_out_are_left_out() {
-    let Some(sent) = sent(|pid, _| Filter { processes: Names::Except(BTreeSet::from([pid])), ..Filter::default() }) else { return };
+    let Some(sent) = sent(|pid, _| Filter { processes: Names::Except(BTreeSet::from([pid])), ..Filter::default() })
+    else {
+        return;
+    };
     assert!(sent.is_empty(), "{sent:?}");
 }
 

@@ -306,7 +306,12 @@ fn a_megabyte_when_so_much_is_wanted() {
 
 #[test]
 fn the_head_of_a_message_and_less_of_it() {
-    let steps = [(Ladder::Heads, 10_000, 10_000), (Ladder::FirstBytes, 10_000, 64), (Ladder::FirstBytes, 10, 10), (Ladder::Counts, 10_000, 0)];
+    let steps = [
+        (Ladder::Heads, 10_000, 10_000),
+        (Ladder::FirstBytes, 10_000, 64),
+        (Ladder::FirstBytes, 10, 10),
+        (Ladder::Counts, 10_000, 0),
+    ];
     for (ladder, head, expected) in steps {
         let Some(seen) = observe(&Capture { head, ladder, ..Capture::default() }, LARGE) else { return };
         let messages = seen.of(&seen.facts[0]["client"]);
@@ -340,11 +345,17 @@ client.send(b"x")
     };
     let (client, server) = (seen.of(&seen.facts[0]["client"]), seen.of(&seen.facts[0]["server"]));
     let sent: Vec<_> = client.iter().filter(|message| message.is(Operation::Send)).collect();
-    assert_eq!(sent.iter().map(|message| (message.event.total, message.has(Flags::FILE))).collect::<Vec<_>>(), [(1000, true), (1000, true), (1, false)]);
+    assert_eq!(
+        sent.iter().map(|message| (message.event.total, message.has(Flags::FILE))).collect::<Vec<_>>(),
+        [(1000, true), (1000, true), (1, false)]
+    );
     assert_eq!(sent[1].event.position, sent[0].event.position.wrapping_add(1000));
     assert_eq!(sent[2].event.position, sent[1].event.position.wrapping_add(1000));
     let received = server.iter().find(|message| message.is(Operation::Receive)).unwrap();
-    assert_eq!((received.event.total, received.has(Flags::FILE), received.event.position), (1000, true, sent[0].event.position));
+    assert_eq!(
+        (received.event.total, received.has(Flags::FILE), received.event.position),
+        (1000, true, sent[0].event.position)
+    );
 }
 
 #[test]
