@@ -29,14 +29,15 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     let exclusions = Exclusions::default();
     let mut live = Live::open(&options.interface, exclusions.clone())?;
     say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
-    let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
+    let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions.clone()))?;
     let mut entrance = uplink.entrance();
     entrance.begin();
     let mut traced = None;
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        let begun = Traced::start(Whom::All, &TraceOptions::default(), &engine, entrance.sink(), &interruption.stop)?;
+        let trace = TraceOptions { exclusions: exclusions.clone(), ..TraceOptions::default() };
+        let begun = Traced::start(Whom::All, &trace, &engine, entrance.sink(), &interruption.stop)?;
         engine.shard = 0;
         live.beside(&begun);
         traced = Some(begun);

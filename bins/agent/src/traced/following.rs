@@ -1,7 +1,9 @@
 //! From what the kernel told to records: streams, engine, sink.
 
+use std::collections::HashSet;
+
 use ebpf_tracer::{Clock, Event, Limits, Proc, Tracer};
-use flow_core::{Conversation, FlowEngine, Input, Options, Output, Sides, StreamEvent};
+use flow_core::{Conversation, FlowEngine, Input, Options, Output, Sides, StreamEvent, StreamOpening};
 use protocol_parsers::Timestamp;
 
 use super::PLACES;
@@ -9,6 +11,7 @@ use super::happened::Happened;
 use super::paths::Paths;
 use super::place::{self, Seen};
 use crate::sink::{End, EngineTotals, Sink};
+use crate::uplink::Exclusions;
 
 /// Makes records of events. It asks the kernel nothing but the paths of Unix sockets, and these only live.
 pub(super) struct Following<S> {
@@ -22,14 +25,24 @@ pub(super) struct Following<S> {
     pub(super) happened: Vec<Happened>,
     /// Whether the beginnings and ends of processes are.
     lives: bool,
+    /// Connections that are not to be observed, and the streams that they are.
+    exclusions: Exclusions,
+    left_out: HashSet<u64>,
 }
 
 impl<S: Sink> Following<S> {
     /// Paths are looked up in `proc`, if there is one.
-    pub(super) fn new(engine: &Options, clock: Clock, sink: S, lives: bool, proc: Option<Proc>) -> Self {
+    pub(super) fn new(
+        engine: &Options,
+        clock: Clock,
+        sink: S,
+        lives: bool,
+        proc: Option<Proc>,
+        exclusions: Exclusions,
+    ) -> Self {
         let tracer = Tracer::new(Limits::default(), clock, PLACES);
         let (engine, paths, happened) = (FlowEngine::new(engine.clone()), Paths::default(), Vec::new());
-        Self { tracer, clock, engine, sink, paths, proc, happened, lives }
+        Self { tracer, clock, engine, sink, paths, proc, happened, lives, exclusions, left_out: HashSet::new() }
     }
 
     /// Takes in a record of the ring; gives the event, if it is one.
@@ -44,9 +57,19 @@ impl<S: Sink> Following<S> {
     /// Hands on what came of it.
     pub(super) fn hand_on(&mut self) -> Result<(), End> {
         while let Some(input) = self.tracer.poll() {
-            if let (StreamEvent::Open(opening), Some(proc)) = (input.event, &self.proc) {
-                let (client, server) = (opening.client, opening.server);
-                self.paths.look_up(proc, std::process::id(), Sides { client, server });
+            if let StreamEvent::Open(StreamOpening { client, server, .. }) = input.event {
+                if self.exclusions.leave_out(client, server) {
+                    self.left_out.insert(input.stream);
+                }
+                if let Some(proc) = &self.proc {
+                    self.paths.look_up(proc, std::process::id(), Sides { client, server });
+                }
+            }
+            if self.left_out.contains(&input.stream) {
+                if matches!(input.event, StreamEvent::Close { .. }) {
+                    self.left_out.remove(&input.stream);
+                }
+                continue;
             }
             self.engine.handle(Input::Stream(input));
             self.take_records()?;

@@ -23,6 +23,7 @@ use self::work::Work;
 use crate::command::Watched;
 use crate::failure::Failure;
 use crate::sink::{End, EngineTotals, Sink};
+use crate::uplink::Exclusions;
 
 /// Numbers of the places at which streams are seen: no interface has them.
 const PLACES: Places = Places { syscall: u32::MAX, tls: u32::MAX - 1 };
@@ -38,7 +39,7 @@ pub(crate) enum Whom {
 }
 
 /// How processes are observed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct TraceOptions {
     /// Bytes of each message that are captured.
     pub(crate) payload: u32,
@@ -48,11 +49,13 @@ pub(crate) struct TraceOptions {
     pub(crate) processor_share: f64,
     /// Where what the kernel tells is written down.
     pub(crate) record: Option<PathBuf>,
+    /// Connections that are not observed.
+    pub(crate) exclusions: Exclusions,
 }
 
 impl Default for TraceOptions {
     fn default() -> Self {
-        Self { payload: 4096, lives: true, processor_share: 1.0, record: None }
+        Self { payload: 4096, lives: true, processor_share: 1.0, record: None, exclusions: Exclusions::default() }
     }
 }
 

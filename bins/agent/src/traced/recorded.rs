@@ -10,6 +10,7 @@ use flow_core::Options;
 use super::following::Following;
 use crate::failure::Failure;
 use crate::sink::{End, EngineTotals, Sink};
+use crate::uplink::Exclusions;
 
 /// Records that are taken in before what they gave is handed on.
 const BATCH: usize = 4096;
@@ -31,7 +32,7 @@ pub(crate) fn read(file: File, options: &Options, sink: impl Sink) -> Result<(En
         Ok(recording) => recording,
         Err(error) => return Ok((EngineTotals::default(), Err(not_read(&error)))),
     };
-    let mut following = Following::new(options, Clock::default(), sink, true, None);
+    let mut following = Following::new(options, Clock::default(), sink, true, None, Exclusions::default());
     // As it was live: turn by turn, each of which ends with a time and what was looked up then.
     let (mut records, mut is_over) = (0_usize, false);
     let read = loop {

@@ -89,7 +89,14 @@ impl<S: Sink> Work<S> {
         Ok(Self {
             kernel,
             capture,
-            following: Following::new(engine, clock, sink, options.lives, Some(Proc::default())),
+            following: Following::new(
+                engine,
+                clock,
+                sink,
+                options.lives,
+                Some(Proc::default()),
+                options.exclusions.clone(),
+            ),
             surroundings: Surroundings::default(),
             recorder,
             budget: Budget::new(options.processor_share),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use flow_core::Endpoint;
 use metaflow_packet_capture::{Connection, FilterError, RingFilter, RingOptions};
 
 /// The connections to leave out, and the rings that leave them out. Clones are one and the same.
@@ -39,6 +40,14 @@ impl Exclusions {
     /// What a ring that is opened now leaves out.
     pub(crate) fn connections(&self) -> Vec<Connection> {
         self.lock().connections.iter().copied().collect()
+    }
+
+    /// Whether this connection is one of those to leave out.
+    pub(crate) fn leave_out(&self, client: Endpoint, server: Endpoint) -> bool {
+        let is = |connection: &Connection| {
+            connection.local.port() == client.port() && Endpoint::Ip(connection.remote) == server
+        };
+        self.lock().connections.iter().any(is)
     }
 
     /// These are the rings from now on.

@@ -4,10 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::conversations::conversations;
-use crate::program::{PROGRAM, records, run};
+use crate::program::{PROGRAM, Running, records, run};
+use crate::server::{Server, Stored};
+use crate::shop::{Shop, cannot_capture};
 
 /// Says so if what the kernel is asked for cannot be had here.
 fn cannot_trace() -> bool {
@@ -133,5 +136,33 @@ fn system_calls_give_the_calls_of_the_packets() {
         let calls = seen("syscall", point);
         let differs = packets.iter().zip(&calls).find(|(one, other)| one != other);
         assert_eq!((calls.len(), differs), (packets.len(), None), "{point}");
+    }
+}
+
+/// Both ends of the shop's connections are this process. The server, too: what it is sent by the agent is no call of anybody.
+#[test]
+fn the_daemon_sends_what_processes_do_but_not_its_own_sending() {
+    if cannot_trace() || cannot_capture() {
+        return;
+    }
+    let shop = Shop::open();
+    let server = Server::start(&[]);
+    let mut agent = Running::start(&["run", "-i", "lo", "--ebpf", "--server", &server.address.to_string()]);
+    agent.says("observing lo");
+    shop.visit();
+    let places = |stored: &Stored| -> Vec<Option<String>> {
+        let of_shop = stored.ports("calls").into_iter().map(|port| port == shop.port());
+        let places = stored.names("calls", "observation_point").into_iter().zip(of_shop);
+        let mut places: Vec<_> = places.filter(|(_, of_shop)| *of_shop).map(|(place, _)| place).collect();
+        places.sort();
+        places
+    };
+    server.stored.wait_until(|stored| places(stored).len() == 9);
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.wait(), 0);
+    let expected = ["client_process", "server_nic", "server_process"].map(|place| vec![Some(place.to_owned()); 3]);
+    assert_eq!(places(&server.stored), expected.concat());
+    for table in ["calls", "metrics_1s"] {
+        assert!(!server.stored.ports(table).contains(&server.address.port()), "its own sending was observed");
     }
 }
