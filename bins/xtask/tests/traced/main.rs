@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod agent;
+mod languages;
 mod shop;
 mod talk;
 mod tls;

@@ -14,7 +14,7 @@ fn curl_nghttp_and_python_ask_nginx() {
     let Some(_alone) = alone_with(&["nginx", "openssl", "curl", "nghttp", "python3"]) else { return };
     let nginx = Nginx::start_with_tls().unwrap();
     let port = nginx.tls_port.unwrap().to_string();
-    let agent = Agent::watch(&["--kind", "calls"]);
+    let agent = Agent::watch(&[]);
     let curl = [
         ask("client.py", &["curl", &port, "1.1", "/ok", "/orders/1", "/missing"]),
         ask("client.py", &["curl", &port, "2", "/orders/2", "/broken"]),
@@ -60,7 +60,7 @@ fn python_and_node_serve_and_ask() {
     let mut python = Told::start(script("server.py", &["tls", place]));
     let mut node = Told::start(script("node.js", &["serve", "tls", place]));
     let (python_port, node_port) = (python.hear(), node.hear());
-    let agent = Agent::watch(&["--kind", "calls"]);
+    let agent = Agent::watch(&[]);
     let asked = [
         ("python3", "python3", ask("client.py", &["tls", &python_port, "6"])),
         ("node", "python3", ask("node.js", &["ask", "tls", &python_port, "6"])),
