@@ -142,7 +142,9 @@ def redis(address, count):
         pairs += [(("SET", command(b"SET", key, value)), b"+OK\r\n"),
                   (("GET", command(b"GET", key)), b"$%d\r\n%s\r\n" % (len(value), value))]
     def known(name, request, answer):
-        return dict(protocol="redis", request_type=name, status="ok", request_bytes=len(request), response_bytes=len(answer))
+        transport = "unix" if address.startswith("/") else "tcp"
+        return dict(protocol="redis", transport=transport, request_type=name, status="ok", request_bytes=len(request),
+                    response_bytes=len(answer))
     with connect() as connection:
         for (name, request), answer in pairs:
             began = time.time_ns()
@@ -161,14 +163,16 @@ def psql(host, port, *statements):
     """A program for each statement. The protocol frames a statement in six bytes."""
     for statement in statements:
         run(["psql", "-X", "-q", "-o", "/dev/null", f"host={host} port={port} dbname=shop user=postgres", "-c", statement],
-            protocol="postgresql", request_type="QUERY", resource=statement, status="ok", request_bytes=len(statement) + 6)
+            protocol="postgresql", transport="unix" if host.startswith("/") else "tcp", request_type="QUERY", resource=statement,
+            status="ok", request_bytes=len(statement) + 6)
 
 
 def mariadb(path, *statements):
     """The same with a byte for the command behind four of the frame."""
     for statement in statements:
         run(["mariadb", "--no-defaults", f"--socket={path}", "-uroot", "--skip-ssl", "shop", "-e", statement],
-            protocol="mysql", request_type="QUERY", resource=statement, status="ok", request_bytes=len(statement) + 5)
+            protocol="mysql", transport="unix", request_type="COM_QUERY", resource=statement, status="ok",
+            request_bytes=len(statement) + 5)
 
 
 def opened(port, count):

@@ -6,3 +6,4 @@ mod languages;
 mod shop;
 mod talk;
 mod tls;
+mod whom;
