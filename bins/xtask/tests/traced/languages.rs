@@ -5,6 +5,8 @@ use xtask::servers::{MariaDb, PostgreSql, Redis};
 use crate::agent::{Agent, alone_with};
 use crate::talk::{Told, ask, assert_logged, script};
 
+/// All of each message: how it went may stand at the end of a long answer.
+const WHOLE: &str = "1048576";
 /// Requests of a client.
 const COUNT: &str = "8";
 const STATEMENTS: [&str; 3] = ["SELECT 1", "SELECT 'a name' AS name", "SELECT generate_series(1, 500)"];
@@ -37,7 +39,7 @@ fn python_and_node_without_tls() {
 fn redis_alone_and_in_pipelines() {
     let Some(_alone) = alone_with(&["python3", "redis-server"]) else { return };
     let redis = Redis::start().unwrap();
-    let agent = Agent::watch(&["--no-redact"]);
+    let agent = Agent::watch(&["--no-redact", "--payload", WHOLE]);
     let logged = ask("client.py", &["redis", &redis.port.to_string(), COUNT]);
     let local = ask("client.py", &["redis", redis.socket().to_str().unwrap(), COUNT]);
     drop(redis);
@@ -49,7 +51,7 @@ fn redis_alone_and_in_pipelines() {
 fn postgresql_has_a_process_for_each_connection() {
     let Some(_alone) = alone_with(&["python3", "psql", "initdb"]) else { return };
     let server = PostgreSql::start().unwrap();
-    let agent = Agent::watch(&["--no-redact"]);
+    let agent = Agent::watch(&["--no-redact", "--payload", WHOLE]);
     let port = server.port.to_string();
     let asked = ["127.0.0.1", server.sockets().to_str().unwrap()].map(|host| {
         let arguments = ["psql", host, &port];
@@ -65,7 +67,7 @@ fn postgresql_has_a_process_for_each_connection() {
 fn mariadb_over_its_socket() {
     let Some(_alone) = alone_with(&["python3", "mariadb", "mariadbd"]) else { return };
     let server = MariaDb::start().unwrap();
-    let agent = Agent::watch(&["--no-redact"]);
+    let agent = Agent::watch(&["--no-redact", "--payload", WHOLE]);
     let socket = server.socket();
     let arguments = ["mariadb", socket.to_str().unwrap()];
     let logged = ask("client.py", &[&arguments[..], &STATEMENTS[..2]].concat());
