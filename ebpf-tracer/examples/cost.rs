@@ -34,7 +34,9 @@ fn main() {
     let mut answers = BufReader::new(child.stdout.take().unwrap());
     let mut table: Vec<(&str, [f64; 2])> = Vec::new();
     let mut statistics: BTreeMap<_, f64> = BTreeMap::new();
-    for name in ["without", "filtered out", "followed, 64 bytes", "followed, counts only"] {
+    let all = ["without", "filtered out", "followed, 64 bytes", "followed, counts only"];
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    for name in all.into_iter().filter(|name| name.contains(&wanted)) {
         let mut kernel = (name != "without").then(|| Kernel::load(&KernelLimits::default()).unwrap());
         if let Some(kernel) = &mut kernel {
             let only = if name == "filtered out" { BTreeSet::new() } else { BTreeSet::from([child.id()]) };

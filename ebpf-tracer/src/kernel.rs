@@ -38,7 +38,7 @@ const TRACEPOINTS: [(&str, &str); 5] = [
 pub struct Limits {
     /// Bytes of the ring of events: a power of two, and pages. What finds no room is counted as [`Counter::Lost`].
     pub ring_bytes: u32,
-    /// Threads that are seen on sockets, followed or not: about 100 bytes each. What more of them do is counted as [`Counter::Crowded`].
+    /// Threads that are followed at a time: about 400 bytes each. What more of them do is counted as [`Counter::Crowded`].
     pub threads: u32,
     /// Processes that a filter names, with what they fork.
     pub processes: u32,
@@ -48,7 +48,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { ring_bytes: 16 << 20, threads: 65536, processes: 16384, cgroups: 1024 }
+        Self { ring_bytes: 16 << 20, threads: 16384, processes: 16384, cgroups: 1024 }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Limits {
     pub datagram_idle: Duration,
     /// The last known descriptor of a socket was closed: for this long a process may show that it has another one.
     pub close: Duration,
+    /// The same for one on which nothing was sent or received: a server may hand it to a child, which waits for the first request.
+    pub close_unused: Duration,
     /// Descriptors remembered of one socket.
     pub holders: usize,
     /// Ports remembered as listened to.
@@ -67,6 +69,7 @@ impl Default for Limits {
             idle: Duration::from_secs(120),
             datagram_idle: Duration::from_secs(60),
             close: Duration::from_secs(1),
+            close_unused: Duration::from_secs(10),
             holders: 64,
             listening: 65_536,
             waiting: 65_536,

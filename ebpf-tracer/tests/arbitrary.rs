@@ -31,7 +31,7 @@ prop_compose! {
     fn socket()(
         (tgid, tid, fd, inode, tls) in (0_u32..3, 0_u32..4, -1_i32..4, 0_u64..5, 0_u64..3),
         (time_ns, enter_ns) in (time(), time()),
-        (operation, source, flags) in (prop_oneof![5 => 1_u8..3, 1 => any::<u8>()], 0_u8..3, 0_u16..64),
+        (operation, source, flags) in (prop_oneof![5 => 1_u8..3, 1 => any::<u8>()], prop_oneof![5 => Just(0_u8), 1 => 0_u8..3], prop_oneof![6 => 0_u16..4, 1 => 0_u16..64]),
         (family, socket_type, protocol) in (
             prop_oneof![4 => Just(2), 1 => Just(10), 1 => Just(1), 1 => Just(0), 1 => any::<u8>()],
             prop_oneof![4 => Just(1), 2 => Just(2), 1 => any::<u8>()],

@@ -104,6 +104,16 @@ fn a_piece_that_comes_late_fills_the_gap() {
 }
 
 #[test]
+fn a_message_without_a_sequence_number_stays_behind_one_that_waits() {
+    let mut lab = Lab::new();
+    lab.push(client(10).sends(MS, MS, 100, 3), b"one");
+    lab.push(client(10).sends(2 * MS, 2 * MS, 106, 5), b"three");
+    lab.push(client(10).sends(3 * MS, 3 * MS, 0, 4).unpositioned(), b"four");
+    let seen = lab.finish();
+    assert_eq!(seen[2..4], ["1 client 6 three seq 106", "1 client 11 four seq 111"]);
+}
+
+#[test]
 fn sequence_numbers_wrap() {
     let mut lab = Lab::new();
     lab.push(client(10).sends(MS, MS, u32::MAX - 1, 4), b"abcd");
@@ -160,10 +170,18 @@ fn a_child_that_takes_over_a_connection_its_parent_closes_goes_on_with_it() {
     let mut lab = Lab::new();
     lab.push(server(20).accepts(MS), b"");
     lab.push(server(20).closes(2 * MS), b"");
-    lab.push(server(20).by(3, 3).receives(MS, 500 * MS, 100, 3), b"GET");
-    assert_eq!(lab.until(5 * SECOND), ["1 open tcp .1:40000 → .2:80", "1 client 0 GET seq 100"]);
-    lab.ends(3, 6 * SECOND);
-    assert_eq!(lab.until(8 * SECOND), ["1 close at 6000 ms"]);
+    assert_eq!(lab.until(5 * SECOND), [""; 0]);
+    lab.push(server(20).by(3, 3).receives(MS, 6 * SECOND, 100, 3), b"GET");
+    assert_eq!(lab.until(15 * SECOND), ["1 open tcp .1:40000 → .2:80", "1 client 0 GET seq 100"]);
+    lab.ends(3, 16 * SECOND);
+    assert_eq!(lab.until(18 * SECOND), ["1 close at 16000 ms"]);
+    lab.push(server(20).accepts(20 * SECOND), b"");
+    lab.push(server(20).closes(20 * SECOND), b"");
+    assert_eq!(lab.tracer.streams(), 0);
+    lab.until(25 * SECOND);
+    assert_eq!(lab.tracer.streams(), 1);
+    lab.until(31 * SECOND);
+    assert_eq!(lab.tracer.streams(), 0, "nobody took it over");
 }
 
 #[test]
@@ -265,21 +283,22 @@ fn ciphertext_is_left_out_as_soon_as_there_is_plaintext() {
 }
 
 #[test]
-fn a_tls_connection_that_counts_from_the_start_again_is_another_one() {
+fn a_tls_connection_that_is_counted_from_the_start_again_is_another_stream() {
     let mut lab = Lab::new();
+    lab.push(client(10).connects(MS), b"");
     lab.push(client(10).tls(77).sends(MS, MS, 0, 3), b"GET");
     lab.push(client(10).tls(77).receives(MS, 2 * MS, 4, 2), b"OK");
     lab.push(client(10).tls(77).sends(3 * MS, 3 * MS, 0, 3), b"PUT");
-    lab.push(client(10).tls(78).sends(4 * MS, 4 * MS, 50, 3), b"PUT");
+    lab.push(client(11).tls(78).sends(4 * MS, 4 * MS, 50, 3), b"PUT");
     let seen = lab.finish();
     assert_eq!(
         seen[..6],
         [
-            "1 open tcp .1:40000 ?→ .2:80 tls",
+            "1 open tcp .1:40000 → .2:80 tls",
             "1 client 0 GET",
             "1 server 4 OK",
             "1 close at 3 ms",
-            "2 open tcp .1:40000 ?→ .2:80 tls",
+            "2 open tcp .1:40000 → .2:80 joined tls",
             "2 client 0 PUT",
         ]
     );
@@ -297,7 +316,8 @@ fn a_tls_connection_whose_socket_is_known_later_is_one_stream() {
     lab.push(unknown.sends(3 * MS, 3 * MS, 3, 3), b"PUT");
     lab.push(client(11).tls(77).sends(4 * MS, 4 * MS, 6, 3), b"GET");
     let seen = lab.finish();
-    let first = ["1 open tcp ?:0 ?→ ?:0 tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT", "1 close at 4 ms"];
+    let first =
+        ["1 open tcp ?:0 ?→ ?:0 joined tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT", "1 close at 4 ms"];
     assert_eq!(seen[..5], first);
     assert_eq!(seen[5], "2 open tcp .1:40000 ?→ .2:80 joined tls");
     assert_eq!(lab.tracer.stats().streams_unaddressed, 1);
@@ -324,9 +344,7 @@ fn unix_sockets_are_streams_between_inodes() {
 #[test]
 fn both_ends_of_a_pair_may_begin() {
     let mut lab = Lab::new();
-    for (inode, fd) in [(10, 5), (11, 6)] {
-        lab.push(SocketEvent { operation: Operation::Pair as u8, fd, ..unix(inode, 21 - inode) }, b"");
-    }
+    lab.push(SocketEvent { operation: Operation::Pair as u8, ..unix(10, 11) }, b"");
     lab.push(SocketEvent { fd: 6, ..unix(11, 10) }.sends(2 * MS, 2 * MS, 0, 3).unpositioned(), b"GET");
     lab.push(unix(10, 11).receives(2 * MS, 3 * MS, 0, 3).unpositioned(), b"GET");
     let seen = lab.finish();

@@ -47,7 +47,7 @@ pub enum Command {
 /// What to read, and where to.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayOptions {
-    /// Capture files: pcap or pcapng, plain or compressed with gzip or zstd; - is standard input.
+    /// Capture files: pcap or pcapng, plain or compressed with gzip or zstd; - is standard input. Or recordings of watch --ebpf.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How to print: table on a terminal, else jsonl.
@@ -82,6 +82,9 @@ pub struct WatchOptions {
     /// Bytes of each message that are captured of what processes send and receive; how long it is is always known.
     #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=16 << 20))]
     pub payload: u32,
+    /// Write what the kernel tells into this file too, with the payload as it is: replay reads it, without any rights.
+    #[arg(long, value_name = "FILE", requires = "ebpf")]
+    pub record: Option<PathBuf>,
     /// How to print: table on a terminal, else jsonl.
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        let begun = Traced::start(Whom::All, TraceOptions::default(), &engine, entrance.sink(), &interruption.stop)?;
+        let begun = Traced::start(Whom::All, &TraceOptions::default(), &engine, entrance.sink(), &interruption.stop)?;
         engine.shard = 0;
         live.beside(&begun);
         traced = Some(begun);

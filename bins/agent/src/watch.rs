@@ -30,7 +30,8 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     let whom = whom(options)?;
     // On a whole machine, programs begin and end all the time.
     let lives = options.kind == Kinds::Events || !matches!(whom, Whom::All);
-    let trace = TraceOptions { payload: options.payload, lives, ..TraceOptions::default() };
+    let trace =
+        TraceOptions { payload: options.payload, lives, record: options.record.clone(), ..TraceOptions::default() };
     let mut live = if options.ebpf && options.interface.is_empty() {
         None
     } else {
@@ -47,7 +48,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if options.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        traced = Some(Traced::start(whom, trace, &engine, printing.sink(), &interruption.stop)?);
+        traced = Some(Traced::start(whom, &trace, &engine, printing.sink(), &interruption.stop)?);
         engine.shard = 0;
     }
     if let (Some(live), Some(traced)) = (&mut live, &traced) {

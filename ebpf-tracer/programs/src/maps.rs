@@ -57,7 +57,7 @@ pub const VERDICTS_LENGTH: u32 = 1 << 16;
 
 /// What is known of threads that are followed, by number.
 #[map]
-pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(65536, 0);
+pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(16384, 0);
 
 /// Numbers by [`Counter`].
 #[map]

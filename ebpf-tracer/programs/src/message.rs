@@ -13,22 +13,14 @@ const PIECES: u64 = 1024;
 /// As many bytes of a message as can be asked for: so many rounds a program makes at most.
 const LONGEST: u64 = 16 << 20;
 
-/// An event on its way into the ring, a record after the other if it is a message. There is one of it per program: half of what a
-/// program may have as its stack.
+/// An event on its way into the ring, a record after the other if it is a message. It is kept with the thread, in a map: of what is on
+/// its stack the verifier follows every value that could be there, and with so much of it would not come to an end.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Message {
     /// What every record begins with.
     pub event: SocketEvent,
-    pub work: &'static mut Work,
-    settings: &'static Settings,
-}
-
-/// How far a message has got. It is kept with the thread, in a map: of what is on the stack the verifier follows every value that a round
-/// could bring, and would never come to an end.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Work {
-    /// The piece of the message that is being read: address and length.
+    /// The piece of it that is being read: address and length.
     pub piece: [u64; 2],
     /// Address of the next piece's address and length (an `iovec`), if there are several.
     pub pieces: u64,
@@ -49,35 +41,28 @@ const GOING: u64 = 0;
 const ENDED: u64 = 1;
 const LOST: u64 = 2;
 
-impl Work {
-    /// Nothing.
-    pub const NONE: Self =
-        Self { piece: [0; 2], pieces: 0, count: 0, next: 0, connected: 0, wanted: 0, done: 0, state: GOING };
+/// What a round of a loop is given, on the stack as the kernel demands.
+pub struct Round<'a> {
+    pub message: &'a mut Message,
+    pub settings: &'a Settings,
 }
 
 impl Message {
     /// About nobody's socket yet.
-    #[inline(always)]
-    pub fn new(settings: &'static Settings, work: &'static mut Work, operation: Operation) -> Self {
-        *work = Work::NONE;
-        // SAFETY: all of it are numbers.
-        let mut event: SocketEvent = unsafe { core::mem::zeroed() };
-        event.operation = operation as u8;
-        Self { event, work, settings }
-    }
+    // SAFETY: all of it are numbers.
+    pub const NONE: Self = unsafe { core::mem::zeroed() };
 
     /// The bytes are in these pieces of memory.
     #[inline(always)]
     pub fn scattered(&mut self, pieces: u64, count: u64) {
-        self.work.piece = [0; 2];
-        self.work.pieces = pieces;
-        self.work.count = if count > PIECES { PIECES } else { count };
+        self.piece = [0; 2];
+        self.pieces = pieces;
+        self.count = if count > PIECES { PIECES } else { count };
     }
 
     /// Hands it on; a message has `total` bytes.
     #[inline(never)]
-    pub fn hand_on(&mut self, total: u32) {
-        let settings = self.settings;
+    pub fn hand_on(&mut self, settings: &Settings, total: u32) {
         let is_message = self.event.operation <= Operation::Receive as u8;
         if left_out(settings, &self.event) {
             maps::count(Counter::Filtered, u64::from(is_message));
@@ -86,24 +71,30 @@ impl Message {
         self.event.total = total;
         self.event.flags &= !(Flags::LAST | Flags::UNREADABLE);
         self.event.lost = maps::counted(Counter::Lost) as u32;
-        self.work.done = 0;
-        self.work.state = GOING;
+        self.done = 0;
+        self.state = GOING;
         let wanted = if is_message { wanted(settings, self.event.flags) } else { 0 };
-        self.work.wanted = if wanted < u64::from(total) { wanted } else { u64::from(total) };
-        if self.work.wanted != 0 {
-            let rounds = self.work.wanted / CHUNK as u64 + 2 * self.work.count + 1;
+        self.wanted = if wanted < u64::from(total) { wanted } else { u64::from(total) };
+        let rounds = self.wanted / CHUNK as u64 + 2 * self.count + 1;
+        let mut round = Round { message: self, settings };
+        if rounds == 1 {
+            // Most messages are one piece.
+            // SAFETY: it takes what it is given.
+            unsafe { piece(0, (&raw mut round).cast()) };
+        } else {
             // SAFETY: the callback takes what it is given; both live until it returns.
-            unsafe { bpf_loop(rounds as u32, piece as *mut c_void, (&raw mut *self).cast(), 0) };
+            unsafe { bpf_loop(rounds as u32, piece as *mut c_void, (&raw mut round).cast(), 0) };
         }
-        if self.work.state == GOING {
+        let Round { message: this, settings } = round;
+        if this.state == GOING {
             // Nothing was wanted, or there was less than the call said.
-            self.event.flags |= Flags::LAST;
-            self.event.at = self.work.done as u32;
-            if !output(&self.event, 0, 0, settings.wake_bytes) {
-                self.work.state = LOST;
+            this.event.flags |= Flags::LAST;
+            this.event.at = this.done as u32;
+            if !output(&this.event, 0, 0, settings.wake_bytes) {
+                this.state = LOST;
             }
         }
-        if self.work.state != LOST {
+        if this.state != LOST {
             maps::count(Counter::Messages, u64::from(is_message));
         } else if is_message {
             maps::count(Counter::Lost, 1);
@@ -136,42 +127,45 @@ fn left_out(settings: &Settings, event: &SocketEvent) -> bool {
 }
 
 /// One round: the next record of a message, or the next piece of it.
-unsafe extern "C" fn piece(_round: u64, message: *mut c_void) -> i64 {
+unsafe extern "C" fn piece(_number: u64, round: *mut c_void) -> i64 {
     // SAFETY: the one from `hand_on`.
-    let message = unsafe { &mut *message.cast::<Message>() };
-    if message.work.piece[1] == 0 {
-        if message.work.count == 0 {
+    let Round { message, settings } = unsafe { &mut *round.cast::<Round<'_>>() };
+    if message.wanted == 0 {
+        return 1;
+    }
+    if message.piece[1] == 0 {
+        if message.count == 0 {
             return 1;
         }
-        message.work.count -= 1;
-        match user::<[u64; 2]>(message.work.pieces) {
-            Some(piece) => message.work.piece = piece,
+        message.count -= 1;
+        match user::<[u64; 2]>(message.pieces) {
+            Some(piece) => message.piece = piece,
             None => message.event.flags |= Flags::UNREADABLE,
         }
-        message.work.pieces += 16;
+        message.pieces += 16;
         return 0;
     }
-    let mut length = message.work.wanted - message.work.done;
-    if length > message.work.piece[1] {
-        length = message.work.piece[1];
+    let mut length = message.wanted - message.done;
+    if length > message.piece[1] {
+        length = message.piece[1];
     }
     if length > CHUNK as u64 {
         length = CHUNK as u64;
     }
-    let last = message.work.done + length >= message.work.wanted;
+    let last = message.done + length >= message.wanted;
     if last {
         message.event.flags |= Flags::LAST;
     }
-    message.event.at = message.work.done as u32;
-    if !output(&message.event, message.work.piece[0], length, message.settings.wake_bytes) {
-        message.work.state = LOST;
+    message.event.at = message.done as u32;
+    if !output(&message.event, message.piece[0], length, settings.wake_bytes) {
+        message.state = LOST;
         return 1;
     }
-    message.work.done += length;
-    message.work.piece[0] += length;
-    message.work.piece[1] -= length;
+    message.done += length;
+    message.piece[0] += length;
+    message.piece[1] -= length;
     if last {
-        message.work.state = ENDED;
+        message.state = ENDED;
     }
     i64::from(last)
 }

@@ -5,11 +5,11 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use metaflow_ebpf_common::{Call, Counter, Flags, Operation};
+use metaflow_ebpf_common::{Call, Counter, Flags, Operation, Settings};
 
 use crate::maps::{self, register};
 use crate::memory::{typed, user};
-use crate::message::Message;
+use crate::message::{Message, Round};
 use crate::socket::{Socket, name_peer};
 use crate::task::{self, Thread, Who};
 use crate::tls;
@@ -36,7 +36,7 @@ fn enter(number: u64, registers: *const u8) -> Option<()> {
     let task = task::task();
     // SAFETY: the running thread's.
     let who = unsafe { Who::of(task) };
-    let Thread { state, work } = who.followed(settings)?;
+    let Thread { state, message } = who.followed(settings)?;
     // SAFETY: as above.
     if unsafe { task::narrow(task) } {
         return None;
@@ -49,10 +49,11 @@ fn enter(number: u64, registers: *const u8) -> Option<()> {
     // The file is gone when the call returns.
     let fd = argument(registers, 0) as u32;
     let socket = Socket::open(task, fd)?;
-    let mut message = Message::new(settings, work, Operation::Close);
+    *message = Message::NONE;
+    message.event.operation = Operation::Close as u8;
     who.describe(&mut message.event, task, fd);
     if socket.describe(&mut message.event, settings.transports) {
-        message.hand_on(0);
+        message.hand_on(settings, 0);
     }
     Some(())
 }
@@ -75,7 +76,7 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
     let task = task::task();
     // SAFETY: the running thread's.
     let who = unsafe { Who::of(task) };
-    let Thread { state, work } = who.followed(settings)?;
+    let Thread { state, message } = who.followed(settings)?;
     let happened = match call {
         CALL_CONNECT | CALL_SHUTDOWN | CALL_ACCEPT | CALL_SOCKETPAIR | CALL_IO_URING => {
             result >= 0 || call == CALL_CONNECT
@@ -116,10 +117,11 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
         _ if Call::enters(call) => Operation::Send,
         _ => Operation::Receive,
     };
-    let mut message = Message::new(settings, work, operation);
+    *message = Message::NONE;
+    message.event.operation = operation as u8;
     if call == CALL_IO_URING {
         who.describe(&mut message.event, task, fd);
-        message.hand_on(0);
+        message.hand_on(settings, 0);
         return Some(());
     }
     let socket = match Socket::open(task, fd) {
@@ -155,7 +157,7 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
                 message.event.flags |= Flags::ENCRYPTED;
                 tls::uses(state.tls.connection, &message.event);
             }
-            payload(&mut message, &socket, call, registers, total)?;
+            payload(message, settings, &socket, call, registers, total)?;
         }
         Operation::Connect => {
             name_peer(&mut message.event, argument(registers, 1));
@@ -163,14 +165,21 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
         }
         _ => total = 0,
     }
-    message.hand_on(total);
+    message.hand_on(settings, total);
     Some(())
 }
 
 /// Where the bytes of a message are, and which of its connection's they are. `None` if there is no message, or there are several and they
 /// are handed on already.
 #[inline(always)]
-fn payload(message: &mut Message, socket: &Socket, call: u8, registers: *const u8, total: u32) -> Option<()> {
+fn payload(
+    message: &mut Message,
+    settings: &Settings,
+    socket: &Socket,
+    call: u8,
+    registers: *const u8,
+    total: u32,
+) -> Option<()> {
     let flags = match call {
         CALL_RECVMSG => argument(registers, 2),
         CALL_RECVFROM | CALL_RECVMMSG => argument(registers, 3),
@@ -184,11 +193,12 @@ fn payload(message: &mut Message, socket: &Socket, call: u8, registers: *const u
     }
     if call == CALL_SENDMMSG || call == CALL_RECVMMSG {
         // Of those the call returns how many there were, not how long they are.
-        message.work.next = argument(registers, 1);
-        message.work.connected = u64::from(message.event.remote_port != 0);
+        message.next = argument(registers, 1);
+        message.connected = u64::from(message.event.remote_port != 0);
         let count = if total > MESSAGES { MESSAGES } else { total };
+        let mut round = Round { message, settings };
         // SAFETY: the callback takes what it is given; it lives until it returns.
-        unsafe { bpf_loop(count, one_of_several as *mut c_void, (&raw mut *message).cast(), 0) };
+        unsafe { bpf_loop(count, one_of_several as *mut c_void, (&raw mut round).cast(), 0) };
         return None;
     }
     if message.event.operation == Operation::Send as u8 {
@@ -197,12 +207,12 @@ fn payload(message: &mut Message, socket: &Socket, call: u8, registers: *const u
         socket.received(&mut message.event, total);
     }
     match call {
-        CALL_READ | CALL_WRITE => message.work.piece = [argument(registers, 1), total.into()],
+        CALL_READ | CALL_WRITE => message.piece = [argument(registers, 1), total.into()],
         // The bytes were dropped, not handed over (`tcp(7)`).
         CALL_RECVFROM | CALL_RECVMSG if flags & MSG_TRUNC != 0 && message.event.flags & Flags::POSITION != 0 => {}
         CALL_SENDTO | CALL_RECVFROM => {
             // A datagram may have been longer than the room for it, if the process wants to know.
-            message.work.piece = [argument(registers, 1), argument(registers, 2)];
+            message.piece = [argument(registers, 1), argument(registers, 2)];
             name_peer(&mut message.event, argument(registers, 4));
         }
         CALL_READV | CALL_WRITEV => message.scattered(argument(registers, 1), argument(registers, 2)),
@@ -221,19 +231,19 @@ fn header(message: &mut Message, address: u64) {
 }
 
 /// One round: the next message of `sendmmsg` or `recvmmsg`.
-unsafe extern "C" fn one_of_several(_round: u64, message: *mut c_void) -> i64 {
+unsafe extern "C" fn one_of_several(_number: u64, round: *mut c_void) -> i64 {
     const MMSGHDR: u64 = 64;
     const MSG_LEN: u64 = 56;
-    // SAFETY: the one from `data`.
-    let message = unsafe { &mut *message.cast::<Message>() };
-    let Some(total) = user::<u32>(message.work.next + MSG_LEN) else { return 1 };
-    let connected = message.work.connected != 0;
+    // SAFETY: the one from `payload`.
+    let Round { message, settings } = unsafe { &mut *round.cast::<Round<'_>>() };
+    let Some(total) = user::<u32>(message.next + MSG_LEN) else { return 1 };
+    let connected = message.connected != 0;
     if !connected {
         message.event.remote_port = 0;
     }
-    header(message, message.work.next);
-    message.hand_on(total);
-    message.work.next += MMSGHDR;
+    header(message, message.next);
+    message.hand_on(settings, total);
+    message.next += MMSGHDR;
     0
 }
 

@@ -5,7 +5,7 @@ use metaflow_ebpf_common::{Counter, Kind, Policy, Settings, SocketEvent};
 
 use crate::maps::{self, CGROUPS, PROCESSES, THREADS, VERDICTS, VERDICTS_LENGTH, offset, register};
 use crate::memory::typed;
-use crate::message::Work;
+use crate::message::Message;
 use crate::tls::TlsCall;
 
 /// What is known of a thread that is followed.
@@ -13,7 +13,7 @@ use crate::tls::TlsCall;
 #[repr(C)]
 pub struct Thread {
     pub state: State,
-    pub work: Work,
+    pub message: Message,
 }
 
 #[derive(Clone, Copy)]
@@ -99,7 +99,8 @@ impl Who {
     #[inline(never)]
     fn begin(self) -> Option<*mut Thread> {
         let state = State { enter_ns: 0, number: 0, io_uring: 0, tls: TlsCall::NONE };
-        if THREADS.insert(self.tid, Thread { state, work: Work::NONE }, 0).is_err() {
+        let thread = Thread { state, message: Message::NONE };
+        if THREADS.insert(self.tid, thread, 0).is_err() {
             maps::count(Counter::Crowded, 1);
             return None;
         }

@@ -100,7 +100,7 @@ fn returns(context: &RetProbeContext) -> Option<()> {
     let task = task::task();
     // SAFETY: the running thread's.
     let who = unsafe { Who::of(task) };
-    let Thread { state, work } = who.followed(settings)?;
+    let Thread { state, message } = who.followed(settings)?;
     // The return address may have been taken from the stack meanwhile.
     if read(context, register!(stack)).wrapping_sub(state.tls.stack) > 8 {
         if state.tls.connection == 0 {
@@ -120,13 +120,14 @@ fn returns(context: &RetProbeContext) -> Option<()> {
     }
     let receives = call.function & TlsFunction::RECEIVES != 0;
     let operation = if receives { Operation::Receive } else { Operation::Send };
-    let mut message = Message::new(settings, work, operation);
+    *message = Message::NONE;
+    message.event.operation = operation as u8;
     who.describe(&mut message.event, task, u32::MAX);
     message.event.source = Source::Openssl as u8;
     message.event.flags = Flags::POSITION;
     message.event.tls = call.connection;
     message.event.enter_ns = call.enter_ns;
-    message.work.piece = [call.buffer, total.into()];
+    message.piece = [call.buffer, total.into()];
     let key = Key { connection: call.connection, tgid: who.tgid.into() };
     let known = match CONNECTIONS.get_ptr_mut(key) {
         Some(known) => known,
@@ -144,7 +145,7 @@ fn returns(context: &RetProbeContext) -> Option<()> {
     let count = if receives { &mut known.received } else { &mut known.sent };
     message.event.position = *count;
     *count = count.wrapping_add(total);
-    message.hand_on(total);
+    message.hand_on(settings, total);
     Some(())
 }
 

@@ -64,7 +64,12 @@ impl Sockets {
             }
             Some(Operation::Close) => self.table.close(event.inode, (event.header.tgid, event.fd), time, sink),
             Some(Operation::IoUring) => sink.stats.io_uring += 1,
-            Some(Operation::Pair) => self.begin(event, None, sink),
+            Some(Operation::Pair) => {
+                self.begin(event, None, sink);
+                // It is the other one's birth as well, of which no descriptor is told.
+                let other = SocketEvent { inode: event.peer_inode, peer_inode: event.inode, fd: -1, ..*event };
+                self.begin(&other, None, sink);
+            }
             Some(Operation::Connect | Operation::Shutdown) | None => {}
         }
     }
@@ -182,9 +187,19 @@ impl Sockets {
         let setting = self.setting(event, kind, side, piece.way);
         sink.stats.streams_unaddressed += u64::from(event.family == 0);
         let stream = self.table.insert(key, setting, sink);
-        if kind.is_plaintext && piece.seq == Some(0) {
-            stream.setting.from_start = true;
-            stream.begin_at(0);
+        if kind.is_plaintext {
+            // Both directions are counted from when the connection was first seen.
+            let is_first = piece.seq == Some(0);
+            if is_first {
+                stream.begin_at(0);
+            }
+            stream.setting.from_start &= is_first || piece.seq.is_none();
+            if self.table.socket(event.inode).is_some_and(|socket| std::mem::replace(&mut socket.had_plaintext, true))
+                && let Some(stream) = self.table.get_mut(&key)
+            {
+                // The count was lost, not the connection.
+                stream.setting.from_start = false;
+            }
         }
         self.table.note(event, sink);
     }

@@ -25,8 +25,9 @@ pub(crate) struct Stream {
     waiting_bytes: usize,
     /// A datagram of which more comes.
     datagram: Option<Piece>,
-    /// Messages so far.
+    /// Messages so far whose beginning was seen.
     pub(crate) messages: u64,
+    is_used: bool,
     /// When something happened on it last.
     pub(crate) last_ns: u64,
     /// When it is looked at again.
@@ -62,6 +63,7 @@ impl Stream {
             waiting_bytes: 0,
             datagram: None,
             messages: 0,
+            is_used: false,
             last_ns: setting.begun_ns,
             deadline: u64::MAX,
         }
@@ -69,7 +71,7 @@ impl Stream {
 
     /// Whether nothing was sent or received so far.
     pub(crate) fn is_new(&self) -> bool {
-        self.messages == 0
+        !self.is_used
     }
 
     /// Its first byte of each direction has this sequence number.
@@ -87,6 +89,7 @@ impl Stream {
 
     /// Takes in a piece.
     pub(crate) fn take(&mut self, piece: Piece, sink: &mut Sink) {
+        self.is_used = true;
         self.last_ns = self.last_ns.max(piece.time_ns);
         if self.setting.is_datagrams {
             return self.join(piece, sink);
@@ -170,7 +173,9 @@ impl Stream {
             Place::Here { .. } => 0,
             Place::Behind(missing) => missing,
         };
-        let least = self.waiting.iter().filter(|piece| piece.way == way).map(missing).min().unwrap_or_default();
+        // Without a sequence number it waits for its turn, not for bytes.
+        let waiting = self.waiting.iter().filter(|piece| piece.way == way && piece.seq.is_some());
+        let least = waiting.map(missing).min().unwrap_or_default();
         direction.skip(least);
         sink.stats.gaps += u64::from(least > 0);
         sink.stats.bytes_lost += least;

@@ -34,6 +34,8 @@ pub(super) struct Socket {
     pub(super) side: Option<Side>,
     /// Made by `socketpair`: its other end is in the same process, or was before a fork.
     pub(super) is_pair: bool,
+    /// A TLS connection over it was seen.
+    pub(super) had_plaintext: bool,
     /// Addresses of a TCP connection, once both are known.
     addresses: Option<(SocketAddr, SocketAddr)>,
     /// Plaintext of it comes from elsewhere.
@@ -274,7 +276,8 @@ impl Table {
 
 /// When a stream has to be looked at.
 fn deadline(stream: &Stream, socket: Option<&Socket>, sink: &Sink) -> u64 {
-    let Limits { idle, datagram_idle, close, .. } = sink.limits;
+    let Limits { idle, datagram_idle, close, close_unused, .. } = sink.limits;
+    let close = if stream.is_new() { close_unused } else { close };
     let idle = if stream.setting.is_datagrams { datagram_idle } else { idle };
     let closed = socket.and_then(|socket| socket.closed_ns).map_or(u64::MAX, |time| time.saturating_add(nanos(close)));
     stream.last_ns.saturating_add(nanos(idle)).min(closed).min(stream.gap_deadline(sink))

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
 
 use ebpf_tracer::events::{Counter, Flags, Header, Kind, Operation, ProcessEvent, SocketEvent, Source};
 use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names};
@@ -101,17 +101,23 @@ import json, os, socket, struct, sys, threading, time
 def say(**facts): print(json.dumps(facts), flush=True)
 def inode(s): return os.stat(s if isinstance(s, int) else s.fileno()).st_ino
 def wait(): sys.stdin.readline()
+say(running=True)
 wait()
 "#;
 
 impl Observed {
     pub(crate) fn start(program: &str) -> Self {
-        let mut command = Command::new("python3");
+        // Rather the system's: the first of its name may be a script that looks for others.
+        let python =
+            ["/usr/bin/python3", "python3"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("python3");
+        let mut command = Command::new(python);
         command.args(["-c", &format!("{PREAMBLE}{program}")]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3 is installed");
         let stdin = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdin, output }
+        let mut observed = Self { child, stdin, output };
+        assert_eq!(observed.hear()["running"], true);
+        observed
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -185,6 +191,3 @@ impl Seen {
         self.messages.iter().filter(|message| message.event.inode == inode.as_u64().unwrap()).collect()
     }
 }
-
-/// As long as anything here takes at most.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,15 +1,21 @@
 //! What processes send and receive, seen in the kernel by eBPF: ring of events → streams → engine → sink, on a thread of its own.
 
+mod following;
 mod happened;
+mod paths;
 mod place;
+pub(crate) mod recorded;
 mod surroundings;
 mod work;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names};
+use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
 use flow_core::Options;
 use metaflow_packet_capture::Stop;
 
@@ -17,6 +23,9 @@ use self::work::Work;
 use crate::command::Watched;
 use crate::failure::Failure;
 use crate::sink::{End, EngineTotals, Sink};
+
+/// Numbers of the places at which streams are seen: no interface has them.
+const PLACES: Places = Places { syscall: u32::MAX, tls: u32::MAX - 1 };
 
 /// Who is observed.
 pub(crate) enum Whom {
@@ -29,7 +38,7 @@ pub(crate) enum Whom {
 }
 
 /// How processes are observed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TraceOptions {
     /// Bytes of each message that are captured.
     pub(crate) payload: u32,
@@ -37,11 +46,22 @@ pub(crate) struct TraceOptions {
     pub(crate) lives: bool,
     /// The share of one processor that it may take. Less is captured when it would be more.
     pub(crate) processor_share: f64,
+    /// Where what the kernel tells is written down.
+    pub(crate) record: Option<PathBuf>,
 }
 
 impl Default for TraceOptions {
     fn default() -> Self {
-        Self { payload: 4096, lives: true, processor_share: 1.0 }
+        Self { payload: 4096, lives: true, processor_share: 1.0, record: None }
+    }
+}
+
+impl TraceOptions {
+    fn recording(&self) -> Result<Option<RecordingWriter<BufWriter<File>>>, Failure> {
+        let Some(path) = &self.record else { return Ok(None) };
+        let created = File::create(path).map(BufWriter::new).and_then(RecordingWriter::new);
+        let failed = |error| Failure::from_io(&format!("cannot write {}", path.display()), &error);
+        created.map(Some).map_err(failed)
     }
 }
 
@@ -79,7 +99,7 @@ impl Traced {
     /// Loads the programs into the kernel, and begins. Tells all to stop when it can do no more, or has no more to do.
     pub(crate) fn start(
         whom: Whom,
-        options: TraceOptions,
+        options: &TraceOptions,
         engine: &Options,
         sink: impl Sink,
         stop: &Stop,
@@ -95,7 +115,7 @@ impl Traced {
         kernel.capture(&capture).map_err(failed)?;
         kernel.follow(&Filter { processes, ..Filter::default() }).map_err(failed)?;
         let totals = TracedWatch::default();
-        let mut work = Work::new(kernel, capture, options, engine, sink, totals.clone());
+        let mut work = Work::new(kernel, capture, options, engine, sink, totals.clone())?;
         work.look_around();
         if let Some(command) = command {
             command.go()?;

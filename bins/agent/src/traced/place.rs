@@ -1,10 +1,11 @@
 //! Where a record of a process was seen, and whose it is.
 
 use ebpf_tracer::Tracer;
-use flow_core::{CallRecord, MetricKey, Sides};
+use flow_core::{CallRecord, Conversation, Endpoint, MetricKey, Sides};
 use metaflow_protocol::build::{Evidence, Place, Process};
 
-use super::work::PLACES;
+use super::PLACES;
+use super::paths::Paths;
 
 /// What is known of a call beside what was said.
 pub(super) struct Seen<'a> {
@@ -13,13 +14,16 @@ pub(super) struct Seen<'a> {
     observation_point: &'static str,
     capture: &'static str,
     evidence: Evidence,
+    ends: Sides<Endpoint>,
 }
 
 impl<'a> Seen<'a> {
     pub(super) fn of(record: &CallRecord<'_>, tracer: &'a mut Tracer) -> Self {
         let evidence = record.stream.map(|stream| tracer.evidence(stream, &record.call)).unwrap_or_default();
         let first = evidence.first();
+        let Conversation { client, server, .. } = record.conversation;
         Self {
+            ends: Sides { client, server },
             thread: first.map(|mark| text(&mark.comm)),
             observation_point: match evidence.is_client() {
                 Some(true) => "client_process",
@@ -36,9 +40,15 @@ impl<'a> Seen<'a> {
         }
     }
 
-    pub(super) fn place(&self) -> Place<'_> {
+    /// The process that was seen to do it.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.map(|process| process.pid)
+    }
+
+    pub(super) fn place<'p>(&'p self, paths: &'p Paths) -> Place<'p> {
         let process = self.process.map(|process| as_record(process, self.thread.as_deref()));
-        let (observation_point, capture, paths) = (self.observation_point, Some(self.capture), Sides::default());
+        let (observation_point, capture) = (self.observation_point, Some(self.capture));
+        let paths = Sides { client: paths.of(self.ends.client), server: paths.of(self.ends.server) };
         Place { observation_point, capture, process, paths, evidence: Some(self.evidence) }
     }
 }

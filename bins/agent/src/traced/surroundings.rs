@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ebpf_tracer::events::ProcessEvent;
-use ebpf_tracer::{ConnectionState, Event, Kernel, Proc, TlsHooks, TlsLibrary, TlsWatch, Tracer};
+use ebpf_tracer::{
+    ConnectionState, Entry, Event, Kernel, Proc, Snapshot, TlsHooks, TlsLibrary, TlsUnseen, TlsWatch, Tracer,
+};
 
-use super::happened::Happened;
+use super::work::Recorder;
 
 /// Where processes are looked up.
 const PROC: &str = "/proc";
@@ -21,25 +23,33 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// What is there already: processes, ports that are listened to, TLS libraries.
-    pub(super) fn look_around(&mut self, tracer: &mut Tracer, kernel: &mut Kernel, happened: &mut Vec<Happened>) {
+    /// What is there already: processes, ports that are listened to, TLS libraries. Gives those that cannot be seen into.
+    pub(super) fn look_around(
+        &mut self,
+        tracer: &mut Tracer,
+        kernel: &mut Kernel,
+        recorder: &mut Recorder,
+    ) -> Vec<TlsUnseen> {
         let Self { proc, tls, hooks } = self;
         tls.attach_to_installed(|library| attach(kernel, hooks, library));
         let mut namespaces = BTreeSet::new();
         let mut unseen = Vec::new();
         for process in proc.processes().into_iter().flatten() {
             let pid = process.pid;
-            tracer.insert(process);
+            insert(tracer, recorder, process);
             // It may be gone, or not be this user's to look at.
             _ = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library), &mut unseen);
             let Some(netns) = proc.network_namespace(pid).ok().filter(|netns| namespaces.insert(*netns)) else {
                 continue;
             };
             let connections = proc.connections(pid).unwrap_or_default();
-            let listening = connections.iter().filter(|connection| connection.state == ConnectionState::Listen);
-            listening.for_each(|connection| tracer.listening(netns, connection.local.port(), true));
+            for connection in connections.iter().filter(|connection| connection.state == ConnectionState::Listen) {
+                let (port, is_listening) = (connection.local.port(), true);
+                recorder.write(&Entry::Listening { netns, port, is_listening });
+                tracer.listening(netns, port, is_listening);
+            }
         }
-        happened.extend(unseen.iter().map(|unseen| Happened::unseen(0, unseen)));
+        unseen
     }
 
     /// Takes in what an event says of processes.
@@ -54,24 +64,30 @@ impl Surroundings {
         }
     }
 
-    /// Looks at processes that became others, now or a little later: libraries are loaded when they are needed.
+    /// Looks at processes that became others, now or a little later: libraries are loaded when they are needed. Gives those that cannot be
+    /// seen into.
     pub(super) fn look_at_new(
         &mut self,
         now_ns: u64,
         tracer: &mut Tracer,
         kernel: &mut Kernel,
-        happened: &mut Vec<Happened>,
-    ) {
+        recorder: &mut Recorder,
+    ) -> Vec<TlsUnseen> {
         let Self { proc, tls, hooks } = self;
         while let Some(pid) = tracer.unread() {
             // It may have ended.
             if let Ok(process) = proc.process(pid) {
-                tracer.insert(process);
+                insert(tracer, recorder, process);
             }
         }
-        let unseen = tls.look_at_due(Path::new(PROC), now_ns, |library| attach(kernel, hooks, library));
-        happened.extend(unseen.iter().map(|unseen| Happened::unseen(now_ns, unseen)));
+        tls.look_at_due(Path::new(PROC), now_ns, |library| attach(kernel, hooks, library))
     }
+}
+
+fn insert(tracer: &mut Tracer, recorder: &mut Recorder, process: Snapshot) {
+    let entry = Entry::Process(process);
+    recorder.write(&entry);
+    tracer.replay(entry);
 }
 
 fn attach(kernel: &mut Kernel, hooks: &mut Vec<TlsHooks>, library: &TlsLibrary) -> Result<(), String> {

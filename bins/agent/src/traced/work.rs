@@ -1,22 +1,24 @@
-//! What the thread does.
+//! What the thread that observes processes does.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use ebpf_tracer::events::{Counter, Ladder};
-use ebpf_tracer::{Budget, Capture, Clock, Event, Kernel, Limits, Places, Tracer};
-use flow_core::{FlowEngine, Input, Options, Output};
+use ebpf_tracer::{Budget, Capture, Clock, Entry, Kernel, Proc, RecordingWriter};
+use flow_core::Options;
 use metaflow_packet_capture::Stop;
 use protocol_parsers::Timestamp;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::following::Following;
 use super::happened::Happened;
-use super::place::{self, Seen};
 use super::surroundings::Surroundings;
 use super::{TraceOptions, TracedTotals, TracedWatch};
 use crate::command::Watched;
 use crate::failure::Failure;
-use crate::sink::{End, EngineTotals, Sink};
+use crate::sink::{End, Sink};
 
 /// How long events may lie in the ring.
 const TURN: Duration = Duration::from_millis(10);
@@ -24,20 +26,14 @@ const TURN: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_secs(1);
 /// Records that are read before what they gave is handed on.
 const BATCH: usize = 4096;
-/// Numbers of the places at which streams are seen: no interface has them.
-pub(super) const PLACES: Places = Places { syscall: u32::MAX, tls: u32::MAX - 1 };
 
 /// What there is to work with.
 pub(super) struct Work<S> {
     kernel: Kernel,
     capture: Capture,
-    options: TraceOptions,
-    tracer: Tracer,
-    engine: FlowEngine,
-    sink: S,
+    following: Following<S>,
     surroundings: Surroundings,
-    /// What is to be told of processes.
-    happened: Vec<Happened>,
+    recorder: Recorder,
     budget: Budget,
     /// At the last tick.
     lost: u64,
@@ -46,36 +42,70 @@ pub(super) struct Work<S> {
     totals: TracedWatch,
 }
 
+/// Writes down what the tracer is told, if it is to be.
+pub(super) struct Recorder {
+    file: Option<RecordingWriter<BufWriter<File>>>,
+    failed: Option<std::io::Error>,
+}
+
+impl Recorder {
+    pub(super) fn new(file: Option<RecordingWriter<BufWriter<File>>>) -> Self {
+        Self { file, failed: None }
+    }
+
+    /// What went wrong is told by [`check`](Self::check).
+    pub(super) fn write(&mut self, entry: &Entry<'_>) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write(entry)
+        {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn check(&mut self) -> Result<(), End> {
+        let failed = |error| End::Failed(Failure::from_io("cannot write the recording", &error));
+        self.failed.take().map_or(Ok(()), |error| Err(failed(error)))
+    }
+
+    fn finish(&mut self) -> Result<(), End> {
+        let flushed = self.file.take().map_or(Ok(()), |file| file.into_inner().flush());
+        self.failed = self.failed.take().or(flushed.err());
+        self.check()
+    }
+}
+
 impl<S: Sink> Work<S> {
     pub(super) fn new(
         kernel: Kernel,
         capture: Capture,
-        options: TraceOptions,
+        options: &TraceOptions,
         engine: &Options,
         sink: S,
         totals: TracedWatch,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Failure> {
+        let clock = Clock::measure();
+        let mut recorder = Recorder::new(options.recording()?);
+        recorder.write(&Entry::Clock(clock));
+        Ok(Self {
             kernel,
             capture,
-            options,
-            tracer: Tracer::new(Limits::default(), Clock::measure(), PLACES),
-            engine: FlowEngine::new(engine.clone()),
-            sink,
+            following: Following::new(engine, clock, sink, options.lives, Some(Proc::default())),
             surroundings: Surroundings::default(),
-            happened: Vec::new(),
+            recorder,
             budget: Budget::new(options.processor_share),
             lost: 0,
             used: Duration::ZERO,
             command: None,
             totals,
-        }
+        })
     }
 
     /// What is known of processes and connections before their first event.
     pub(super) fn look_around(&mut self) {
-        let Self { surroundings, tracer, kernel, happened, .. } = self;
-        surroundings.look_around(tracer, kernel, happened);
+        let Self { surroundings, following, kernel, recorder, .. } = self;
+        let unseen = surroundings.look_around(&mut following.tracer, kernel, recorder);
+        let now = monotonic_ns();
+        following.happened.extend(unseen.iter().map(|unseen| Happened::unseen(now, unseen)));
     }
 
     /// Everything ends with this command.
@@ -96,40 +126,39 @@ impl<S: Sink> Work<S> {
                 last_tick = Instant::now();
                 self.tick(passed)?;
             }
-            self.sink.pause()?;
+            self.following.pause()?;
             match self.kernel.wait(TURN) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(Failure::from_io("cannot wait for events", &error.into()).into()),
             }
         }
-        self.tracer.finish();
-        self.hand_on()?;
-        self.engine.finish();
-        self.take_records()?;
+        self.recorder.finish()?;
+        let finished = self.following.finish();
         self.publish();
-        self.sink.flush()
+        finished
     }
 
     /// Reads what lies in the ring.
     fn turn(&mut self) -> Result<(), End> {
         loop {
             let now = monotonic_ns();
-            let Self { kernel, tracer, surroundings, happened, options, .. } = self;
+            let Self { kernel, following, surroundings, recorder, .. } = self;
             let read = kernel.read(BATCH, |record| {
-                if let Ok(event) = Event::parse(record) {
-                    happened.extend(Happened::of(&event, options.lives));
+                recorder.write(&Entry::Record(record));
+                if let Some(event) = following.take(record) {
                     surroundings.note(&event);
                 }
-                // What is no event is counted.
-                _ = tracer.record(record);
             });
             if read < BATCH {
                 // What was begun before this moment is in the ring, or has been read.
-                tracer.advance(now);
+                following.tracer.advance(now);
+                recorder.write(&Entry::Time(now));
             }
-            surroundings.look_at_new(now, tracer, kernel, happened);
-            self.hand_on()?;
-            self.tell()?;
+            let unseen = surroundings.look_at_new(now, &mut following.tracer, kernel, recorder);
+            following.happened.extend(unseen.iter().map(|unseen| Happened::unseen(now, unseen)));
+            following.hand_on()?;
+            following.tell()?;
+            recorder.check()?;
             if read < BATCH {
                 return Ok(());
             }
@@ -137,12 +166,13 @@ impl<S: Sink> Work<S> {
     }
 
     fn tick(&mut self, passed: Duration) -> Result<(), End> {
-        self.tracer.set_clock(Clock::measure());
+        let clock = Clock::measure();
+        self.following.set_clock(clock);
+        self.recorder.write(&Entry::Clock(clock));
         let seen_until = realtime_ns().saturating_sub(TICK.as_nanos() as u64);
-        self.engine.handle_timeout(Timestamp::from_nanos(seen_until));
-        self.take_records()?;
+        self.following.tick(Timestamp::from_nanos(seen_until))?;
         self.keep_to_budget(passed);
-        self.tell()?;
+        self.following.tell()?;
         self.publish();
         Ok(())
     }
@@ -155,9 +185,9 @@ impl<S: Sink> Work<S> {
         if self.budget.measure(passed, used_now, lost_now) {
             let ladder = self.budget.ladder();
             // The kernel may refuse it once: it is told again with the next step.
-            let told = self.kernel.capture(&Capture { ladder, ..self.capture });
-            if told.is_ok() {
-                self.happened.push(Happened::step(monotonic_ns(), ladder, self.capture.head.min(Ladder::FIRST_BYTES)));
+            if self.kernel.capture(&Capture { ladder, ..self.capture }).is_ok() {
+                let first_bytes = self.capture.head.min(Ladder::FIRST_BYTES);
+                self.following.happened.push(Happened::step(monotonic_ns(), ladder, first_bytes));
             }
         }
     }
@@ -167,37 +197,8 @@ impl<S: Sink> Work<S> {
     }
 
     fn publish(&self) {
-        let engine = EngineTotals { engine: self.engine.stats(), parsers: self.engine.parser_stats() };
-        self.totals.publish(TracedTotals { engine, tracer: self.tracer.stats(), lost: self.messages_lost() });
-    }
-
-    fn hand_on(&mut self) -> Result<(), End> {
-        while let Some(input) = self.tracer.poll() {
-            self.engine.handle(Input::Stream(input));
-            self.take_records()?;
-        }
-        Ok(())
-    }
-
-    fn take_records(&mut self) -> Result<(), End> {
-        let Self { engine, tracer, sink, .. } = self;
-        while let Some(output) = engine.poll() {
-            match &output {
-                Output::Call(record) => sink.take(&output, &Seen::of(record, tracer).place())?,
-                Output::Metric(metric) => sink.take(&output, &place::of_metric(&metric.key))?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands on what happened to processes.
-    fn tell(&mut self) -> Result<(), End> {
-        let clock = Clock::measure();
-        for happened in self.happened.drain(..) {
-            happened.tell(&clock, &self.tracer, &mut self.sink)?;
-        }
-        Ok(())
+        let (engine, tracer) = (self.following.totals(), self.following.tracer.stats());
+        self.totals.publish(TracedTotals { engine, tracer, lost: self.messages_lost() });
     }
 }
 

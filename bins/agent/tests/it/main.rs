@@ -11,6 +11,7 @@ mod carried;
 mod command_line;
 mod conversations;
 mod damage;
+mod doctor;
 mod frames;
 mod live;
 mod printed;

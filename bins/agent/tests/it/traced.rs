@@ -42,6 +42,50 @@ fn said(record: &Value) -> String {
     record.to_string()
 }
 
+/// What is written down of a live observation gives the same records, without any rights.
+#[test]
+fn a_recording_replayed_is_what_was_seen() {
+    if cannot_trace() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [script, recording] = ["talk.jsonl", "events"].map(|name| folder.path().join(name));
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let spoken: Vec<_> = ["redis.pcap", "http1.pcap", "dns.pcap"]
+        .iter()
+        .flat_map(|capture| conversations(&testdata.join(capture)).0)
+        .map(|spoken| spoken.json())
+        .collect();
+    std::fs::write(&script, spoken.join("\n")).unwrap();
+    let [script, recording] = [&script, &recording].map(|path| path.to_str().unwrap());
+    let player = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/play.py");
+    let record =
+        ["watch", "--ebpf", "--record", recording, "-o", "jsonl", "--", "python3", player.to_str().unwrap(), script];
+    let live = run(&record);
+    assert_eq!(live.code, 0, "{}", live.stderr);
+    let replayed = Command::new("setpriv")
+        .args(["--bounding-set=-all", "--inh-caps=-all", PROGRAM, "replay", "-o", "jsonl", recording])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(replayed.status.code(), Some(0), "{}", String::from_utf8_lossy(&replayed.stderr));
+    // Numbers begin with those of the engine.
+    let seen = |lines: &str| {
+        let mut seen: Vec<_> = records(lines).into_iter().filter(|record| record["kind"] != "tls_unseen").collect();
+        for record in &mut seen {
+            let fields = record.as_object_mut().unwrap();
+            _ = (fields.shift_remove("id"), fields.shift_remove("flow_id"));
+        }
+        let mut seen: Vec<_> = seen.iter().map(Value::to_string).collect();
+        seen.sort_unstable();
+        seen
+    };
+    let (live, replayed) = (seen(&live.stdout), seen(std::str::from_utf8(&replayed.stdout).unwrap()));
+    assert!(live.len() > 200, "{}", live.len());
+    assert_eq!(live.iter().zip(&replayed).find(|(one, other)| one != other), None);
+    assert_eq!(live.len(), replayed.len());
+}
+
 /// Recorded conversations of real clients with real servers, played over real sockets, which packets and system calls show at the same time.
 #[test]
 fn system_calls_give_the_calls_of_the_packets() {
