@@ -64,10 +64,9 @@ pub(crate) struct Agent {
 impl Agent {
     /// One that prints the calls of this test's processes, those that run and those that they start. It sees what happens from now on.
     pub(crate) fn watch(arguments: &[&str]) -> Self {
-        let processes = descendants(std::process::id());
         let mut command = Command::new(program());
         command.args(["watch", "--ebpf", "--kind", "calls", "-o", "jsonl"]).args(arguments);
-        command.args(processes.iter().map(|pid| format!("-p{pid}")));
+        command.args(["-p", &std::process::id().to_string()]);
         Self::start(command)
     }
 
@@ -99,20 +98,6 @@ impl Agent {
         assert!(said.contains("; 0 messages lost in the kernel"), "{said}");
         self.printed().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
-}
-
-/// A process and all that it and its children started.
-fn descendants(pid: u32) -> Vec<u32> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    let parent = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Behind the name, which stands in parentheses: the state, then the parent.
-        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-    };
-    let parents: BTreeMap<u32, u32> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
-    let is_of_it =
-        |other: &u32| std::iter::successors(Some(*other), |other| parents.get(other).copied()).any(|one| one == pid);
-    parents.keys().copied().filter(is_of_it).collect()
 }
 
 /// A call but for when, where and by whom it was seen.
