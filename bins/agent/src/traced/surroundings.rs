@@ -55,7 +55,8 @@ impl Surroundings {
         }
         if closed > 0 {
             warn!(
-                "{closed} processes may not be looked into, which takes CAP_SYS_PTRACE: their TLS is seen where it is the system's OpenSSL, else not"
+                processes = closed,
+                "some processes may not be looked into, which takes CAP_SYS_PTRACE: their TLS is seen where it is the system's OpenSSL, else not"
             );
         }
         unseen
