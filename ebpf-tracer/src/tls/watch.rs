@@ -134,13 +134,15 @@ impl TlsWatch {
         }
     }
 
-    /// Attaches to the libraries that programs of this system will load, so that what they say first is seen, too.
-    pub fn attach_to_installed(&mut self, mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>) {
+    /// Attaches to the libraries that programs of this system will load, so that what they say first is seen, too. Gives why it could not.
+    pub fn attach_to_installed(&mut self, mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>) -> Vec<String> {
+        let mut unseen = Vec::new();
         for path in installed() {
             if let Ok(Some(library)) = self.libraries.of_file(&path) {
-                self.attach(&library, &mut attach);
+                unseen.extend(self.attach(&library, &mut attach));
             }
         }
+        unseen
     }
 
     /// Libraries that are attached to.

@@ -34,18 +34,19 @@ impl Surroundings {
         recorder: &mut Recorder,
     ) -> Vec<TlsUnseen> {
         let Self { proc, tls, hooks } = self;
-        tls.attach_to_installed(|library| attach(kernel, hooks, library));
+        for why in tls.attach_to_installed(|library| attach(kernel, hooks, library)) {
+            warn!("what goes through a TLS library stays encrypted: {why}");
+        }
         let mut namespaces = BTreeSet::new();
         let (mut unseen, mut closed) = (Vec::new(), 0_usize);
         for process in proc.processes().into_iter().flatten() {
             let pid = process.pid;
             insert(tracer, recorder, process);
             // It may be gone.
-            let looked = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library), &mut unseen);
-            closed += usize::from(looked.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied));
-            let Some(netns) = proc.network_namespace(pid).ok().filter(|netns| namespaces.insert(*netns)) else {
-                continue;
-            };
+            _ = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library), &mut unseen);
+            let netns = proc.network_namespace(pid);
+            closed += usize::from(netns.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied));
+            let Some(netns) = netns.ok().filter(|netns| namespaces.insert(*netns)) else { continue };
             let connections = proc.connections(pid).unwrap_or_default();
             for connection in connections.iter().filter(|connection| connection.state == ConnectionState::Listen) {
                 let (port, is_listening) = (connection.local.port(), true);

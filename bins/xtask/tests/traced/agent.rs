@@ -80,23 +80,18 @@ impl Agent {
         Self { process, printed, said, _folder: folder }
     }
 
-    /// What it has printed so far.
-    pub(crate) fn printed(&self) -> String {
-        fs::read_to_string(&self.printed).unwrap()
+    /// What it has told its user so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap()
     }
 
     /// What it printed until now, when it has ended. What is observed has ended before: a call that a process is still in is not seen.
     pub(crate) fn end(mut self) -> Vec<Value> {
         self.process.stop().unwrap();
-        self.records()
-    }
-
-    /// The same of one that ends by itself.
-    pub(crate) fn records(&self) -> Vec<Value> {
-        let said = fs::read_to_string(&self.said).unwrap();
+        let said = self.said();
         print!("{said}");
         assert!(said.contains("; 0 messages lost in the kernel"), "{said}");
-        self.printed().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        fs::read_to_string(&self.printed).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

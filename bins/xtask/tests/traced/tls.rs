@@ -1,12 +1,14 @@
 //! What goes through TLS, in the clear.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::servers::Nginx;
 
-use crate::agent::{Agent, alone_with};
+use crate::agent::{Agent, alone_with, program};
 use crate::talk::{Told, ask, assert_logged, script};
 
 #[test]
@@ -40,6 +42,36 @@ fn curl_nghttp_and_python_ask_nginx() {
         );
     }
     assert!(of(&memory).all(|call| call["capture"] == "tls"));
+}
+
+/// As a user of no rights but those that loading programs takes.
+#[test]
+fn with_two_capabilities() {
+    let Some(_alone) = alone_with(&["nginx", "openssl", "curl", "python3", "setpriv"]) else { return };
+    let nginx = Nginx::start_with_tls().unwrap();
+    // Where everybody may run it.
+    let folder = TempDir::new().unwrap();
+    let copy = folder.path().join("metaflow-agent");
+    fs::copy(program(), &copy).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all,+bpf,+perfmon"]);
+    command.args(["--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=-all,+bpf,+perfmon"]).arg(&copy);
+    command.args(["watch", "--ebpf", "--kind", "calls", "-o", "jsonl"]);
+    let agent = Agent::start(command);
+    let [plain, tls] = [nginx.port, nginx.tls_port.unwrap()].map(|port| port.to_string());
+    let logged = ask("client.py", &["plain", &plain, "3"]);
+    let secret = ask("client.py", &["curl", &tls, "1.1", "/orders/1", "/ok"]);
+    drop(nginx);
+    let said = agent.said();
+    assert!(said.contains("some processes may not be looked into, which takes CAP_SYS_PTRACE"), "{said}");
+    let calls = agent.end();
+    assert_logged(&logged, &calls, "python3", "nginx");
+    if said.contains("the kernel does not permit to attach to SSL_write") {
+        assert!(calls.iter().all(|call| call["capture"] != "tls"), "{said}");
+    } else {
+        assert_logged(&secret, &calls, "curl", "nginx");
+    }
 }
 
 /// A key and a certificate in a folder.
