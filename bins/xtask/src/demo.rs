@@ -121,8 +121,9 @@ fn watch_while_building(agent: &Path, live: bool, traces: bool) -> Result<PathBu
     let mut command = Command::new(agent);
     if live {
         let shown = SHOWN.to_string();
-        command.args(["watch", "-i", "lo", "--kind", "calls", "-o", "table", "-c", &shown, "--duration", "30s"]);
-        command.args(traces.then_some("--ebpf"));
+        // Packets that come while the programs are loaded would fill the screen.
+        let what: &[&str] = if traces { &["--ebpf"] } else { &["-i", "lo"] };
+        command.arg("watch").args(what).args(["--kind", "calls", "-o", "table", "-c", &shown, "--duration", "30s"]);
         let status = command.status().context("cannot start the agent")?;
         if !status.success() {
             bail!("the agent failed: {status}");

@@ -111,7 +111,7 @@ impl Shop {
             quiet("curl", &["-s", "-o", "/dev/null", &format!("{base}/missing"), &format!("{base}/broken")])?;
         }
         if let Some(port) = self.web.tls_port {
-            let pages = format!("https://127.0.0.1:{port}/orders/[{order}-{}]?card=secret", order + 4);
+            let pages = format!("https://127.0.0.1:{port}/orders/[{order}-{}]?token=secret", order + 4);
             quiet("curl", &["-s", "-k", "-o", "/dev/null", "-A", "shop/1.0", &pages])?;
         }
         let port = self.cache.port.to_string();
