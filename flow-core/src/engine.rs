@@ -207,7 +207,8 @@ impl FlowEngine {
         {
             self.streams.handle_timeout(reader, clock);
         }
-        if self.decoder.fragments.waiting() > 0 {
+        // One may wait for its time without any piece that is kept.
+        if self.decoder.fragments.deadline().is_some() {
             self.expire_fragments();
         }
     }

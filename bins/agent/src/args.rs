@@ -76,12 +76,15 @@ pub struct WatchOptions {
     /// See what processes send and receive, also within TLS, by eBPF in the kernel: with process and thread, and without packets unless -i is given too.
     #[arg(long)]
     pub ebpf: bool,
-    /// Only what this process does, and those it starts; may be given several times.
+    /// Only what this process does, and those it started or starts; may be given several times.
     #[arg(short, long, value_name = "PID", requires = "ebpf")]
     pub pid: Vec<u32>,
     /// Bytes of each message that are captured of what processes send and receive; how long it is is always known.
     #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=16 << 20))]
     pub payload: u32,
+    /// Memory of the kernel in which what happens waits to be read: a power of two. What finds no room there is counted.
+    #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 16 << 20, value_parser = ring)]
+    pub ring: u32,
     /// Write what the kernel tells into this file too, with the payload as it is: replay reads it, without any rights.
     #[arg(long, value_name = "FILE", requires = "ebpf")]
     pub record: Option<PathBuf>,
@@ -184,6 +187,12 @@ impl Kinds {
 /// As many threads as there are cores. More than eight would wait for the one that reads the rings.
 fn cores() -> u8 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8) as u8)
+}
+
+/// Bytes of a ring: whole pages, a power of two of them.
+fn ring(text: &str) -> Result<u32, String> {
+    let fits = |bytes: &u32| bytes.is_power_of_two() && (64 << 10..=1 << 30).contains(bytes);
+    text.parse().ok().filter(fits).ok_or_else(|| "not a power of two from 65536 to 1073741824".to_owned())
 }
 
 /// A host or address with a port.

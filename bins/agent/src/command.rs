@@ -1,6 +1,10 @@
 //! A command that is watched from its first step on.
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -20,6 +24,9 @@ impl Watched {
     /// Starts it as far as to its first step.
     pub(crate) fn prepare(command: &[OsString]) -> Result<Option<Self>, Failure> {
         let Some(name) = command.first() else { return Ok(None) };
+        if !is_there(name) {
+            return Err(Failure::unavailable(format!("cannot run {}: there is no such program", name.display())));
+        }
         let failed = |error| Failure::from_io("cannot run the command: /bin/sh", &error);
         let child = Command::new("/bin/sh").arg("-c").arg(WAITS).arg("sh").args(command).spawn().map_err(failed)?;
         let watched = Self { child, name: name.clone() };
@@ -63,6 +70,18 @@ impl Watched {
             say(format_args!("{}: {status}", self.name.display()));
         }
     }
+}
+
+/// Whether this names a program, as execvp(3) looks it up.
+fn is_there(name: &OsStr) -> bool {
+    let is_program = |path: &Path| {
+        path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    if name.as_bytes().contains(&b'/') {
+        return is_program(Path::new(name));
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).any(|folder| is_program(&folder.join(name)))
 }
 
 impl Drop for Watched {

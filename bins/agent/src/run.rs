@@ -28,7 +28,6 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     }
     let exclusions = Exclusions::default();
     let mut live = Live::open(&options.interface, exclusions.clone())?;
-    say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
     let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions.clone()))?;
     let mut entrance = uplink.entrance();
     entrance.begin();
@@ -42,6 +41,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         live.beside(&begun);
         traced = Some(begun);
     }
+    let processes = if traced.is_some() { " and all processes" } else { "" };
+    say(format_args!("observing {}{processes}; everything goes to {}", live.interfaces(), options.server));
     let ended = live.run(options.threads, &engine, &mut entrance, &interruption.stop, None);
     interruption.stop.stop();
     let traced = traced.map(Traced::finish);

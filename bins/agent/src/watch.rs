@@ -30,8 +30,13 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     let whom = whom(options)?;
     // On a whole machine, programs begin and end all the time.
     let lives = options.kind == Kinds::Events || !matches!(whom, Whom::All);
-    let trace =
-        TraceOptions { payload: options.payload, lives, record: options.record.clone(), ..TraceOptions::default() };
+    let trace = TraceOptions {
+        payload: options.payload,
+        ring: options.ring,
+        lives,
+        record: options.record.clone(),
+        ..TraceOptions::default()
+    };
     let mut live = if options.ebpf && options.interface.is_empty() {
         None
     } else {
@@ -73,10 +78,11 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
             "{packets} packets, {calls} calls, {flows} flows{events}; {dropped} packets dropped by the kernel, {refused} by full queues"
         ));
     }
-    if let Some(TracedTotals { tracer, lost, .. }) = traced {
-        let ebpf_tracer::Stats { messages, streams_opened, .. } = tracer;
+    if let Some(TracedTotals { tracer, messages, lost, events_lost, .. }) = traced {
+        let sockets = tracer.streams_opened;
+        let others = if events_lost > 0 { format!(", {events_lost} other events") } else { String::new() };
         say(format_args!(
-            "{messages} messages on {streams_opened} sockets, {calls} calls{events}; {lost} messages lost in the kernel"
+            "{messages} messages on {sockets} sockets, {calls} calls{events}; {lost} messages lost in the kernel{others}"
         ));
     }
     if interruption.is_by_user() { Err(Failure::interrupted()) } else { Ok(()) }

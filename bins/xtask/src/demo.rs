@@ -33,20 +33,20 @@ const QUESTIONS: &[(&str, &str)] = &[
        round(histogram_quantile(0.99, latency_bucket, latency_count) * 1e3, 2) AS p99_ms,
        round(nullif(max(duration_max_ns), 0) / 1e6, 2) AS max_ms
 FROM metrics_1s
-WHERE requests > 0 AND observation_point IN ('server_nic', 'unknown')
+WHERE requests > 0 AND observation_point IN ('server_nic', 'unknown') AND capture NOT IN ('syscall', 'tls')
 GROUP BY 1, 2, 3, 4 ORDER BY requests DESC LIMIT 20",
     ),
     (
         "The slowest calls",
         "SELECT round(duration_ns / 1e6, 2) AS ms, coalesce(process_name, server) AS service, protocol, request_type AS type,
        resource, status_code AS code
-FROM calls WHERE duration_ns IS NOT NULL ORDER BY duration_ns DESC LIMIT 5",
+FROM calls WHERE duration_ns IS NOT NULL AND observation_point IN ('server_nic', 'unknown') ORDER BY duration_ns DESC LIMIT 5",
     ),
     (
         "Errors",
         "SELECT coalesce(process_name, server) AS service, protocol, request_type AS type, endpoint, status, status_code AS code,
        exception, count(*) AS calls
-FROM calls WHERE status IN ('client_error', 'server_error', 'timeout')
+FROM calls WHERE status IN ('client_error', 'server_error', 'timeout') AND observation_point IN ('server_nic', 'unknown')
 GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY calls DESC LIMIT 10",
     ),
     (
@@ -60,6 +60,14 @@ FROM flows WHERE transport = 'tcp' AND server_port IN (SELECT server_port FROM m
 GROUP BY 1 ORDER BY connections DESC LIMIT 10",
     ),
 ];
+
+/// The same, where the kernel let itself be observed.
+const WITHIN_TLS: (&str, &str) = (
+    "What goes through TLS, in the clear, by both processes",
+    "SELECT process_name AS process, observation_point, protocol, request_type AS type, resource, status_code AS code,
+       round(duration_ns / 1e6, 2) AS ms, server
+FROM calls WHERE capture = 'tls' ORDER BY start_ns DESC, observation_point LIMIT 8",
+);
 
 /// How long the workload is observed before the questions.
 const OBSERVED: Duration = Duration::from_secs(8);
@@ -82,10 +90,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("not root, so the network cannot be watched: a bundled capture is replayed instead of live traffic");
         None
     };
-    let server = watch_while_building(&agent, live)?;
+    let traces = live && traces(&agent)?;
+    let server = watch_while_building(&agent, live, traces)?;
     let data = TempDir::new()?;
     let mut server = Server::start(&server, data.path())?;
-    observe(&agent, &mut server, live, options)?;
+    observe(&agent, &mut server, live, traces, options)?;
     if let Some(workload) = workload
         && let Some(error) = workload.stop()
     {
@@ -94,14 +103,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Whether the agent can observe processes by eBPF here; it has said why not.
+fn traces(agent: &Path) -> Result<bool> {
+    let mut command = Command::new(agent);
+    command.args(["watch", "--ebpf", "--duration", "1ms", "-o", "jsonl"]).stdout(Stdio::null());
+    let output = command.stderr(Stdio::piped()).output().context("cannot start the agent")?;
+    if !output.status.success() {
+        print!("processes are not observed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output.status.success())
+}
+
 /// Shows calls as they happen, and how far the server's build is.
-fn watch_while_building(agent: &Path, live: bool) -> Result<PathBuf> {
+fn watch_while_building(agent: &Path, live: bool, traces: bool) -> Result<PathBuf> {
     let building = Building::start("metaflow-server")?;
     step("Calls, as they happen, while the server is built (a first build takes several minutes)");
     let mut command = Command::new(agent);
     if live {
         let shown = SHOWN.to_string();
-        command.args(["watch", "-i", "lo", "--kind", "calls", "-o", "table", "-c", &shown, "--duration", "30s"]);
+        // Packets that come while the programs are loaded would fill the screen.
+        let what: &[&str] = if traces { &["--ebpf"] } else { &["-i", "lo"] };
+        command.arg("watch").args(what).args(["--kind", "calls", "-o", "table", "-c", &shown, "--duration", "30s"]);
         let status = command.status().context("cannot start the agent")?;
         if !status.success() {
             bail!("the agent failed: {status}");
@@ -127,11 +149,13 @@ fn watch_while_building(agent: &Path, live: bool) -> Result<PathBuf> {
 }
 
 /// Sends what happens to the server, and asks about it.
-fn observe(agent: &Path, server: &mut Server, live: bool, options: &Options) -> Result<()> {
+fn observe(agent: &Path, server: &mut Server, live: bool, traces: bool, options: &Options) -> Result<()> {
     if live {
-        step("Observing the loopback interface: agent → server → SQL");
+        let what = if traces { "the loopback interface and all processes" } else { "the loopback interface" };
+        step(&format!("Observing {what}: agent → server → SQL"));
         let mut command = Command::new(agent);
         command.args(["run", "-i", "lo", "--log", "warn", "--server", &server.address()]);
+        command.args(traces.then_some("--ebpf"));
         let mut agent = Running::start(&mut command)?;
         let begin = Instant::now();
         while begin.elapsed() < OBSERVED {
@@ -147,7 +171,10 @@ fn observe(agent: &Path, server: &mut Server, live: bool, options: &Options) -> 
                 bail!("the agent failed: {status}");
             }
         }
-        server.answer()?;
+        server.answer(QUESTIONS)?;
+        if traces {
+            server.answer(&[WITHIN_TLS])?;
+        }
         server.say_how_to_connect();
         if !options.once {
             println!("\nThe workload and the agent go on until Ctrl-C.");
@@ -163,7 +190,7 @@ fn observe(agent: &Path, server: &mut Server, live: bool, options: &Options) -> 
         if !status.success() {
             bail!("the agent failed: {status}");
         }
-        server.answer()?;
+        server.answer(QUESTIONS)?;
         server.say_how_to_connect();
         if !options.once {
             println!("\nThe server goes on until Ctrl-C.");
@@ -240,8 +267,8 @@ impl Server {
     }
 
     /// Prints every question with its answer.
-    fn answer(&self) -> Result<()> {
-        for (title, sql) in QUESTIONS {
+    fn answer(&self, questions: &[(&str, &str)]) -> Result<()> {
+        for (title, sql) in questions {
             step(title);
             println!("{sql};\n");
             let status = Command::new(&self.program)

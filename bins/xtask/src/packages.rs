@@ -22,23 +22,27 @@ pub const WORKLOAD: &[Tool] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("dig", "bind9-dnsutils"),
     ("curl", "curl"),
+    ("openssl", "openssl"),
     ("wrk", "wrk"),
 ];
 
 /// What the tests use beside that.
-pub const TESTS: &[Tool] = &[("ip", "iproute2"), ("psql", "postgresql-client"), ("tcpdump", "tcpdump")];
+pub const TESTS: &[Tool] = &[
+    ("ip", "iproute2"),
+    ("nghttp", "nghttp2-client"),
+    ("node", "nodejs"),
+    ("psql", "postgresql-client"),
+    ("python3", "python3"),
+    ("tcpdump", "tcpdump"),
+];
 
 /// What the recordings use beside that.
 pub const RECORDINGS: &[Tool] = &[
     ("named", "bind9"),
     ("kcat", "kcat"),
-    ("openssl", "openssl"),
     ("initdb", "postgresql"),
     ("pgbench", "postgresql"),
-    ("nghttp", "nghttp2-client"),
     ("nghttpx", "nghttp2-proxy"),
-    ("python3", "python3"),
-    ("node", "nodejs"),
     ("npm", "npm"),
 ];
 

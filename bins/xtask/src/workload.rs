@@ -48,14 +48,18 @@ impl Workload {
     pub fn describe(&self) -> String {
         match self {
             Self::Debian(shop) => format!(
-                "nginx on port {}, Redis on {}, MariaDB on {}, dnsmasq on {}",
-                shop.web.port, shop.cache.port, shop.database.port, shop.names.port
+                "nginx on port {} and with TLS on {}, Redis on {}, MariaDB on {}, dnsmasq on {}",
+                shop.web.port,
+                shop.web.tls_port.unwrap_or_default(),
+                shop.cache.port,
+                shop.database.port,
+                shop.names.port
             ),
             Self::Own(server) => format!("a small HTTP server on port {}", server.port()),
         }
     }
 
-    /// The ports of the servers.
+    /// The ports of the servers, but for those that speak TLS.
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
         match self {
@@ -83,7 +87,7 @@ impl Shop {
     /// When one does not start.
     pub fn start() -> Result<Self> {
         let shop = Self {
-            web: Nginx::start()?,
+            web: Nginx::start_with_tls()?,
             cache: Redis::start()?,
             database: MariaDb::start()?,
             names: Dnsmasq::start()?,
@@ -105,6 +109,10 @@ impl Shop {
         quiet("curl", &["-s", "-o", "/dev/null", "-A", "shop/1.0", &pages[0], &pages[1], &pages[2]])?;
         if number.is_multiple_of(2) {
             quiet("curl", &["-s", "-o", "/dev/null", &format!("{base}/missing"), &format!("{base}/broken")])?;
+        }
+        if let Some(port) = self.web.tls_port {
+            let pages = format!("https://127.0.0.1:{port}/orders/[{order}-{}]?token=secret", order + 4);
+            quiet("curl", &["-s", "-k", "-o", "/dev/null", "-A", "shop/1.0", &pages])?;
         }
         let port = self.cache.port.to_string();
         feed(

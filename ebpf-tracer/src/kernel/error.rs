@@ -70,7 +70,7 @@ pub(super) fn program(program: &'static str, source: ProgramError) -> LoadError 
 }
 
 /// Whether a missing permission is at the bottom of it.
-fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes
         .filter_map(|error| error.downcast_ref::<io::Error>())

@@ -32,6 +32,16 @@ pub enum TlsError {
         /// The function.
         function: &'static str,
     },
+    /// The process may not do this. Linux 6.17 and newer ask for more than older ones do.
+    #[error(
+        "the kernel does not permit to attach to {function} of {path}: it takes CAP_SYS_ADMIN, or CAP_PERFMON before Linux 6.17"
+    )]
+    Permission {
+        /// The file.
+        path: PathBuf,
+        /// The function.
+        function: &'static str,
+    },
     /// The kernel or the file refuses.
     #[error("cannot attach to {function} of {path}: {source}")]
     Attach {
@@ -103,6 +113,7 @@ impl Kernel {
             ProgramError::UProbeError(UProbeError::SymbolError { .. }) => {
                 TlsError::NoSymbol { path: path.to_owned(), function }
             }
+            source if error::denied(&source) => TlsError::Permission { path: path.to_owned(), function },
             source => TlsError::Attach { path: path.to_owned(), function, source: Box::new(source) },
         })
     }

@@ -10,7 +10,7 @@ use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
 use crate::kernel::{Kernel, Limits};
-use crate::tls::{TlsKind, TlsLibraries};
+use crate::tls::{TlsKind, TlsLibraries, TlsLibrary, TlsWatch};
 pub use rights::Rights;
 
 /// Something that tracing rests on, and what was found of it.
@@ -84,7 +84,12 @@ pub fn probe() -> Vec<Finding> {
             "Linux 5.17, all of the above, CAP_PERFMON",
             system_calls(),
         ),
-        Finding::new("uprobe", "plaintext of TLS libraries", "CONFIG_UPROBE_EVENTS, CAP_PERFMON", uprobe()),
+        Finding::new(
+            "uprobe",
+            "plaintext of TLS libraries",
+            "CONFIG_UPROBE_EVENTS, CAP_PERFMON, since Linux 6.17 CAP_SYS_ADMIN",
+            uprobe(),
+        ),
         Finding::new(
             "processes",
             "names, files and libraries of all processes",
@@ -118,9 +123,12 @@ fn ring_buffer() -> Found {
     }
 }
 
+/// Enough for a moment.
+const SMALL: Limits = Limits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1 };
+
 /// Loads what observes processes, and attaches it, for a moment in which nobody is followed.
 fn system_calls() -> Found {
-    match Kernel::load(&Limits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1 }) {
+    match Kernel::load(&SMALL) {
         Ok(kernel) => Found::Works(format!("{} programs could be loaded and attached", kernel.programs().count())),
         Err(error) => Found::missing(error.to_string(), "see what it has; what stands above comes first"),
     }
@@ -142,7 +150,25 @@ fn uprobe() -> Found {
             "a kernel with CONFIG_UPROBE_EVENTS=y is needed, and in a container /sys",
         );
     }
-    uprobe_programs()
+    match uprobe_programs() {
+        Found::Works(_) => tls_hooks(),
+        missing @ Found::Missing { .. } => missing,
+    }
+}
+
+/// Attaches to the libraries of this system, for a moment in which nobody is followed.
+fn tls_hooks() -> Found {
+    let mut kernel = match Kernel::load(&SMALL) {
+        Ok(kernel) => kernel,
+        Err(error) => return Found::missing(error.to_string(), "see what it has; what stands above comes first"),
+    };
+    let mut watch = TlsWatch::default();
+    let attach =
+        |library: &TlsLibrary| kernel.attach_tls(&library.reachable, None).map(drop).map_err(|error| error.to_string());
+    match watch.attach_to_installed(attach).into_iter().next() {
+        None => Found::Works(format!("programs could be attached to {} of this system's libraries", watch.attached())),
+        Some(why) => Found::missing(why, "run as root, or with what it takes"),
+    }
 }
 
 /// Says why the kernel refused, as far as can be known.

@@ -15,26 +15,27 @@ const MOST_BYTES: u64 = 128 << 20;
 /// Characters of a version.
 const MOST_VERSION: usize = 32;
 
-/// What is in a file, `None` if it does not encrypt.
-pub(super) fn contents(file: File, hint: Hint) -> Option<TlsContents> {
+/// What is in a file that encrypts: a program may have several of them built in.
+pub(super) fn contents(file: File, hint: Hint) -> Vec<TlsContents> {
     let cache = ReadCache::new(file);
     let Ok(parsed) = object::File::parse(&cache) else {
-        return hint.kind().map(|kind| TlsContents::unseen(kind, Unseen::Unreadable));
+        return hint.kind().map(|kind| TlsContents::unseen(kind, Unseen::Unreadable)).into_iter().collect();
     };
     let build_id = parsed.build_id().ok().flatten().map(hexadecimal);
-    let contents =
-        |kind, functions: Vec<_>, unseen| Some(TlsContents { kind, build_id: build_id.clone(), functions, unseen });
     let functions = openssl_functions(&parsed);
-    if !functions.is_empty() {
-        return contents(TlsKind::OpenSsl, functions, None);
-    }
-    match hint {
+    let is_seen = !functions.is_empty();
+    let seen =
+        is_seen.then(|| TlsContents { kind: TlsKind::OpenSsl, build_id: build_id.clone(), functions, unseen: None });
+    let unseen = match hint {
+        Hint::Program => built_in(&parsed).map(|kind| (kind, Unseen::Kind)),
+        Hint::Library(_) if is_seen => None,
         // libnode may leave it to libssl.
         Hint::Library(TlsKind::OpenSsl) if !has_text(&parsed, ".rodata", b"SSL_write") => None,
-        Hint::Library(TlsKind::OpenSsl) => contents(TlsKind::OpenSsl, functions, Some(Unseen::NoSymbols)),
-        Hint::Library(kind) => contents(kind, functions, Some(Unseen::Kind)),
-        Hint::Program => contents(built_in(&parsed)?, functions, Some(Unseen::Kind)),
-    }
+        Hint::Library(TlsKind::OpenSsl) => Some((TlsKind::OpenSsl, Unseen::NoSymbols)),
+        Hint::Library(kind) => Some((kind, Unseen::Kind)),
+    };
+    let unseen = unseen.map(|(kind, why)| TlsContents { build_id, ..TlsContents::unseen(kind, why) });
+    seen.into_iter().chain(unseen).collect()
 }
 
 fn openssl_functions<'a>(file: &object::File<'a, impl ReadRef<'a>>) -> Vec<&'static str> {

@@ -103,7 +103,7 @@ pub struct TlsContents {
 /// Looks for the libraries of processes. Files that were read are not read again.
 #[derive(Debug, Default)]
 pub struct TlsLibraries {
-    read: HashMap<FileId, Option<TlsContents>>,
+    read: HashMap<FileId, Vec<TlsContents>>,
 }
 
 /// Files of which it is remembered what they are; beyond that all are read anew.
@@ -123,8 +123,9 @@ impl TlsLibraries {
             let is_program = program.as_deref() == Some(mapped.path.as_path());
             let Some(hint) = hint(&mapped.path, is_program) else { continue };
             let reachable = reachable(&folder, &mapped.path);
-            if let Some(contents) = self.contents(mapped.file, &reachable, hint) {
-                libraries.push(TlsLibrary { path: mapped.path, reachable, file: mapped.file, contents });
+            for contents in self.contents(mapped.file, &reachable, hint) {
+                let (path, reachable) = (mapped.path.clone(), reachable.clone());
+                libraries.push(TlsLibrary { path, reachable, file: mapped.file, contents });
             }
         }
         Ok(libraries)
@@ -139,17 +140,17 @@ impl TlsLibraries {
         let file = FileId::of(&metadata);
         let Some(hint) = hint(path, false) else { return Ok(None) };
         let (path, reachable) = (path.to_owned(), path.to_owned());
-        let contents = self.contents(file, &path, hint);
+        let contents = self.contents(file, &path, hint).into_iter().next();
         Ok(contents.map(|contents| TlsLibrary { path, reachable, file, contents }))
     }
 
-    fn contents(&mut self, file: FileId, path: &Path, hint: Hint) -> Option<TlsContents> {
+    fn contents(&mut self, file: FileId, path: &Path, hint: Hint) -> Vec<TlsContents> {
         if let Some(known) = self.read.get(&file) {
             return known.clone();
         }
         let contents = match File::open(path) {
             Ok(opened) => elf::contents(opened, hint),
-            Err(_) => hint.kind().map(|kind| TlsContents::unseen(kind, Unseen::Unreadable)),
+            Err(_) => hint.kind().map(|kind| TlsContents::unseen(kind, Unseen::Unreadable)).into_iter().collect(),
         };
         if self.read.len() >= MOST_FILES {
             self.read.clear();

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{FileId, TlsLibraries, TlsLibrary, Unseen};
+use super::{FileId, TlsKind, TlsLibraries, TlsLibrary, Unseen};
 
 /// Where the loader of programs finds libraries, by the conventions of distributions.
 const FOLDERS: [&str; 6] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/usr/local/lib64"];
@@ -34,7 +34,7 @@ pub struct TlsWatch {
     attached: HashSet<FileId>,
     /// Those that could not be attached to, and why.
     failed: HashMap<FileId, String>,
-    told: HashSet<(u32, FileId)>,
+    told: HashSet<(u32, FileId, TlsKind)>,
     /// By when they are to be looked at, and which look it is.
     waiting: BTreeSet<(u64, u32, usize)>,
     /// Processes that were not looked at because too many waited.
@@ -44,13 +44,13 @@ pub struct TlsWatch {
 impl TlsWatch {
     /// A process became another program at this time, in nanoseconds of whatever clock.
     pub fn executed(&mut self, pid: u32, now_ns: u64) {
-        self.told.retain(|(other, _)| *other != pid);
+        self.told.retain(|(other, ..)| *other != pid);
         self.wait(pid, 0, now_ns);
     }
 
     /// A process ended.
     pub fn ended(&mut self, pid: u32) {
-        self.told.retain(|(other, _)| *other != pid);
+        self.told.retain(|(other, ..)| *other != pid);
     }
 
     fn wait(&mut self, pid: u32, look: usize, now_ns: u64) {
@@ -97,7 +97,7 @@ impl TlsWatch {
             if self.told.len() >= MOST_KNOWN {
                 self.told.clear();
             }
-            if self.told.insert((pid, library.file)) {
+            if self.told.insert((pid, library.file, library.contents.kind)) {
                 unseen.push(TlsUnseen { pid, library, why });
             }
         }
@@ -134,13 +134,15 @@ impl TlsWatch {
         }
     }
 
-    /// Attaches to the libraries that programs of this system will load, so that what they say first is seen, too.
-    pub fn attach_to_installed(&mut self, mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>) {
+    /// Attaches to the libraries that programs of this system will load, so that what they say first is seen, too. Gives why it could not.
+    pub fn attach_to_installed(&mut self, mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>) -> Vec<String> {
+        let mut unseen = Vec::new();
         for path in installed() {
             if let Ok(Some(library)) = self.libraries.of_file(&path) {
-                self.attach(&library, &mut attach);
+                unseen.extend(self.attach(&library, &mut attach));
             }
         }
+        unseen
     }
 
     /// Libraries that are attached to.

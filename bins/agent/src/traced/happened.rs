@@ -38,11 +38,13 @@ impl Happened {
             Event::Process(event, _) if lives && event.change == ProcessEvent::ENDED => {
                 // As wait(2) tells it.
                 let (signal, status) = (event.exit_code & 0x7f, event.exit_code >> 8 & 0xff);
-                let text = match signal {
-                    0 => format!("ended with status {status}"),
-                    _ => format!("ended by signal {signal}"),
+                let (text, attributes) = match signal {
+                    0 => {
+                        (format!("ended with status {status}"), vec![("process.exit.code", status.to_string().into())])
+                    }
+                    _ => (format!("ended by signal {signal}"), Vec::new()),
                 };
-                ("process_exit", text, vec![("process.exit.code", status.to_string().into())])
+                ("process_exit", text, attributes)
             }
             _ => return None,
         };

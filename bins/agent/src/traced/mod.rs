@@ -32,7 +32,7 @@ const PLACES: Places = Places { syscall: u32::MAX, tls: u32::MAX - 1 };
 pub(crate) enum Whom {
     /// Every process of this machine.
     All,
-    /// These, and those they start.
+    /// These, and those they started or start.
     Only(BTreeSet<u32>),
     /// A command that waits to begin, and those it starts. Everything ends with it.
     Command(Watched),
@@ -43,6 +43,8 @@ pub(crate) enum Whom {
 pub(crate) struct TraceOptions {
     /// Bytes of each message that are captured.
     pub(crate) payload: u32,
+    /// Bytes of the ring in which events wait to be read.
+    pub(crate) ring: u32,
     /// Whether the beginnings and ends of processes are events.
     pub(crate) lives: bool,
     /// The share of one processor that it may take. Less is captured when it would be more.
@@ -55,7 +57,14 @@ pub(crate) struct TraceOptions {
 
 impl Default for TraceOptions {
     fn default() -> Self {
-        Self { payload: 4096, lives: true, processor_share: 1.0, record: None, exclusions: Exclusions::default() }
+        Self {
+            payload: 4096,
+            ring: KernelLimits::default().ring_bytes,
+            lives: true,
+            processor_share: 1.0,
+            record: None,
+            exclusions: Exclusions::default(),
+        }
     }
 }
 
@@ -79,8 +88,12 @@ pub(crate) struct Traced {
 pub(crate) struct TracedTotals {
     pub(crate) engine: EngineTotals,
     pub(crate) tracer: ebpf_tracer::Stats,
-    /// Messages that found no room in the ring.
+    /// Messages that found room in the ring.
+    pub(crate) messages: u64,
+    /// Those that did not.
     pub(crate) lost: u64,
+    /// Other events that did not.
+    pub(crate) events_lost: u64,
 }
 
 /// Running totals of a thread that observes processes, for others to look at.
@@ -107,16 +120,21 @@ impl Traced {
         sink: impl Sink,
         stop: &Stop,
     ) -> Result<Self, Failure> {
-        let mut kernel = Kernel::load(&KernelLimits::default()).map_err(|error| not_loaded(&error))?;
-        let (processes, command) = match whom {
-            Whom::All => (Names::All, None),
-            Whom::Only(processes) => (Names::Only(processes), None),
-            Whom::Command(command) => (Names::Only(BTreeSet::from([command.pid()])), Some(command)),
+        let limits = KernelLimits { ring_bytes: options.ring, ..KernelLimits::default() };
+        let mut kernel = Kernel::load(&limits).map_err(|error| not_loaded(&error))?;
+        let (named, command) = match whom {
+            Whom::All => (None, None),
+            Whom::Only(processes) => (Some(processes), None),
+            Whom::Command(command) => (Some(BTreeSet::from([command.pid()])), Some(command)),
         };
         let failed = |error| Failure::unavailable(format!("cannot tell the kernel whom to follow: {error}"));
         let capture = Capture { head: options.payload, ..Capture::default() };
         kernel.capture(&capture).map_err(failed)?;
+        let processes = named.clone().map_or(Names::All, Names::Only);
         kernel.follow(&Filter { processes, ..Filter::default() }).map_err(failed)?;
+        if let Some(named) = named {
+            surroundings::follow_with_children(&mut kernel, named)?;
+        }
         let totals = TracedWatch::default();
         let mut work = Work::new(kernel, capture, options, engine, sink, totals.clone())?;
         work.look_around();

@@ -1,14 +1,17 @@
 //! What is to be known of processes beside their events: what `/proc` says, and their TLS libraries.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use ebpf_tracer::events::ProcessEvent;
 use ebpf_tracer::{
     ConnectionState, Entry, Event, Kernel, Proc, Snapshot, TlsHooks, TlsLibrary, TlsUnseen, TlsWatch, Tracer,
 };
+use tracing::warn;
 
 use super::work::Recorder;
+use crate::failure::Failure;
 
 /// Where processes are looked up.
 const PROC: &str = "/proc";
@@ -31,23 +34,31 @@ impl Surroundings {
         recorder: &mut Recorder,
     ) -> Vec<TlsUnseen> {
         let Self { proc, tls, hooks } = self;
-        tls.attach_to_installed(|library| attach(kernel, hooks, library));
+        for why in tls.attach_to_installed(|library| attach(kernel, hooks, library)) {
+            warn!("what goes through a TLS library stays encrypted: {why}");
+        }
         let mut namespaces = BTreeSet::new();
-        let mut unseen = Vec::new();
+        let (mut unseen, mut closed) = (Vec::new(), 0_usize);
         for process in proc.processes().into_iter().flatten() {
             let pid = process.pid;
             insert(tracer, recorder, process);
-            // It may be gone, or not be this user's to look at.
+            // It may be gone.
             _ = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library), &mut unseen);
-            let Some(netns) = proc.network_namespace(pid).ok().filter(|netns| namespaces.insert(*netns)) else {
-                continue;
-            };
+            let netns = proc.network_namespace(pid);
+            closed += usize::from(netns.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied));
+            let Some(netns) = netns.ok().filter(|netns| namespaces.insert(*netns)) else { continue };
             let connections = proc.connections(pid).unwrap_or_default();
             for connection in connections.iter().filter(|connection| connection.state == ConnectionState::Listen) {
                 let (port, is_listening) = (connection.local.port(), true);
                 recorder.write(&Entry::Listening { netns, port, is_listening });
                 tracer.listening(netns, port, is_listening);
             }
+        }
+        if closed > 0 {
+            warn!(
+                processes = closed,
+                "some processes may not be looked into, which takes CAP_SYS_PTRACE: their TLS is seen where it is the system's OpenSSL, else not"
+            );
         }
         unseen
     }
@@ -81,6 +92,31 @@ impl Surroundings {
             }
         }
         tls.look_at_due(Path::new(PROC), now_ns, |library| attach(kernel, hooks, library))
+    }
+}
+
+/// Follows what these processes started before they were followed. What they start since is followed by the kernel itself.
+pub(super) fn follow_with_children(kernel: &mut Kernel, mut named: BTreeSet<u32>) -> Result<(), Failure> {
+    let proc = Proc::default();
+    if let Some(gone) = named.iter().find(|pid| proc.process(**pid).is_err()) {
+        return Err(Failure::unavailable(format!("there is no process {gone}")));
+    }
+    loop {
+        let processes = proc.processes().map_err(|error| Failure::from_io("cannot read /proc", &error))?;
+        let children: Vec<_> = processes.filter(|process| named.contains(&process.parent)).collect();
+        let new: Vec<_> = children.into_iter().filter(|process| named.insert(process.pid)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for Snapshot { pid, .. } in new {
+            kernel.name_process(pid).map_err(|error| {
+                Failure::unavailable(format!("cannot tell the kernel to follow process {pid}, too: {error}"))
+            })?;
+            if proc.process(pid).is_err() {
+                // It ended before it was named, and another may have its number one day.
+                _ = kernel.unname_process(pid);
+            }
+        }
     }
 }
 

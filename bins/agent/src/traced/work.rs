@@ -186,7 +186,7 @@ impl<S: Sink> Work<S> {
 
     /// Captures less when there is too little time.
     fn keep_to_budget(&mut self, passed: Duration) {
-        let (lost, used) = (self.messages_lost(), processor_time());
+        let (lost, used) = (self.counted(Counter::Lost), processor_time());
         let (lost_now, used_now) = (lost.saturating_sub(self.lost), used.saturating_sub(self.used));
         (self.lost, self.used) = (lost, used);
         if self.budget.measure(passed, used_now, lost_now) {
@@ -199,13 +199,16 @@ impl<S: Sink> Work<S> {
         }
     }
 
-    fn messages_lost(&self) -> u64 {
-        self.kernel.counters().map_or(self.lost, |counters| counters[Counter::Lost as usize])
+    /// By the programs in the kernel. Reading it does not fail for a map that is there.
+    fn counted(&self, counter: Counter) -> u64 {
+        self.kernel.counters().map_or(0, |counters| counters[counter as usize])
     }
 
     fn publish(&self) {
         let (engine, tracer) = (self.following.totals(), self.following.tracer.stats());
-        self.totals.publish(TracedTotals { engine, tracer, lost: self.messages_lost() });
+        let [messages, lost, events_lost] =
+            [Counter::Messages, Counter::Lost, Counter::LostEvents].map(|counter| self.counted(counter));
+        self.totals.publish(TracedTotals { engine, tracer, messages, lost, events_lost });
     }
 }
 

@@ -21,4 +21,5 @@ mod server;
 mod shop;
 mod threads;
 mod traced;
+mod untraced;
 mod uplink;

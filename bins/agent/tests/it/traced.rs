@@ -13,7 +13,7 @@ use crate::server::{Server, Stored};
 use crate::shop::{Shop, cannot_capture};
 
 /// Says so if what the kernel is asked for cannot be had here.
-fn cannot_trace() -> bool {
+pub(crate) fn cannot_trace() -> bool {
     let ran = run(&["watch", "--ebpf", "--duration", "1ms"]);
     if ran.code != 0 {
         println!("skipped: {}", ran.stderr);

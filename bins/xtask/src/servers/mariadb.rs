@@ -1,5 +1,6 @@
 //! MariaDB with an empty schema `shop` and root without a password.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -8,6 +9,8 @@ use tempfile::TempDir;
 use super::{certify, local, program};
 use crate::child::{Running, free_port};
 
+const SOCKET: &str = "socket";
+
 /// A running MariaDB server.
 #[derive(Debug)]
 pub struct MariaDb {
@@ -15,7 +18,7 @@ pub struct MariaDb {
     pub process: Running,
     /// Its port.
     pub port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl MariaDb {
@@ -50,7 +53,7 @@ impl MariaDb {
             "--innodb-log-file-size=4M",
             "--innodb-flush-log-at-trx-commit=0",
         ]);
-        command.arg(format!("--port={port}")).arg(format!("--socket={}", folder.path().join("socket").display()));
+        command.arg(format!("--port={port}")).arg(format!("--socket={}", folder.path().join(SOCKET).display()));
         if tls {
             certify(folder.path())?;
             for (option, file) in [("key", "key"), ("cert", "certificate")] {
@@ -58,11 +61,17 @@ impl MariaDb {
             }
         }
         let process = Running::start(&mut command)?;
-        let mut server = Self { process, port, _folder: folder };
+        let mut server = Self { process, port, folder };
         server.process.wait_for_port(local(port))?;
         let status = server.client()?.args(["-e", "CREATE DATABASE shop"]).status()?;
         ensure!(status.success(), "the new database does not let us in: {status}");
         Ok(server)
+    }
+
+    /// Its Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
     }
 
     /// The command-line client, connected over TCP as root.

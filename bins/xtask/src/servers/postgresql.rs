@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +14,7 @@ use crate::child::{Running, find, free_port};
 use crate::packages::is_root;
 
 /// Who may come in: `ann` by her password, everybody else without.
-const ACCESS: &str = "host all ann 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
+const ACCESS: &str = "local all all trust\nhost all ann 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
 const SCHEMA: &[&str] = &["CREATE DATABASE shop", "CREATE ROLE ann LOGIN PASSWORD 'secret'"];
 
 /// A running PostgreSQL server.
@@ -23,7 +24,7 @@ pub struct PostgreSql {
     pub process: Running,
     /// Its port.
     pub port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl PostgreSql {
@@ -60,7 +61,7 @@ impl PostgreSql {
         // Of the version that made the data.
         let server = find("initdb").context("initdb is not installed")?.with_file_name("postgres");
         let mut command = under(account, &server.to_string_lossy())?;
-        command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", "", "-F"]);
+        command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-F", "-k"]).arg(folder.path());
         if tls {
             certify(&data)?;
             if let Some(Account { user, group }) = account {
@@ -81,7 +82,13 @@ impl PostgreSql {
         // It listens a little before it lets anybody in.
         process.wait_until(|| psql(&["SELECT 1"]).unwrap_or(false))?;
         ensure!(psql(SCHEMA)?, "the new server does not let us in");
-        Ok(Self { process, port, _folder: folder })
+        Ok(Self { process, port, folder })
+    }
+
+    /// The folder of its Unix sockets.
+    #[must_use]
+    pub fn sockets(&self) -> &Path {
+        self.folder.path()
     }
 }
 
