@@ -37,9 +37,9 @@ pub(super) struct Socket {
     /// A TLS connection over it was seen.
     pub(super) had_plaintext: bool,
     /// Addresses of a TCP connection, once both are known.
-    addresses: Option<(SocketAddr, SocketAddr)>,
+    pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
     /// Plaintext of it comes from elsewhere.
-    is_encrypted: bool,
+    pub(super) is_encrypted: bool,
     /// The last known descriptor was closed then.
     closed_ns: Option<u64>,
     holders: Vec<Holder>,
