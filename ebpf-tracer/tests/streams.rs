@@ -243,6 +243,18 @@ fn datagrams_of_one_socket_are_a_stream_per_peer() {
 }
 
 #[test]
+fn a_closed_datagram_socket_ends_the_streams_of_all_its_peers() {
+    let mut lab = Lab::new();
+    for peer in 1..=20 {
+        lab.push(datagrams(10, peer).sends(MS, MS, 0, 1).unpositioned(), b"a");
+    }
+    lab.push(datagrams(10, 1).closes(2 * MS), b"");
+    let seen = lab.until(2 * SECOND);
+    assert_eq!(seen.iter().filter(|line| line.ends_with("close at 2 ms")).count(), 20);
+    assert_eq!(lab.tracer.streams(), 0);
+}
+
+#[test]
 fn a_datagram_in_pieces_is_one_chunk() {
     let mut lab = Lab::new();
     let datagram = datagrams(10, 2).sends(MS, MS, 0, 9).unpositioned();
@@ -344,7 +356,7 @@ fn what_a_thread_encrypts_it_sends_next() {
         plain.collect::<Vec<_>>(),
         ["3 open tcp .1:40000 → .2:80 tls", "3 client 0 GET", "3 client 3 /", "3 server 0 OK"]
     );
-    assert_eq!(lab.tracer.stats().encrypted, 1);
+    assert_eq!(lab.tracer.stats().encrypted, 2);
 }
 
 #[test]
