@@ -15,6 +15,12 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Whether the process is the one who asked: it sent the request, or received the answer.
+    #[must_use]
+    pub fn is_client(&self) -> Option<bool> {
+        self.request.map(|request| request.sent).or(self.response.map(|response| !response.sent))
+    }
+
     /// The process: that of the request where both differ, as after a fork.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod clock;
 mod container;
 mod event;
 mod evidence;
 mod hash;
+mod kernel;
 mod limits;
 mod marks;
 mod order;
@@ -19,10 +21,15 @@ mod threads;
 mod tls;
 mod tracer;
 
+pub use budget::Budget;
 pub use clock::Clock;
 pub use container::container_id;
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
+pub use kernel::{
+    BtfError, Capture, Filter, Kernel, KernelTypes, Limits as KernelLimits, LoadError, MapError, Names, TlsError,
+    TlsHooks,
+};
 pub use limits::Limits;
 pub use marks::Mark;
 pub use metaflow_ebpf_common as events;
@@ -32,5 +39,5 @@ pub use processes::{Process, Snapshot};
 pub use recording::{Entry, Recording, RecordingError, RecordingWriter};
 pub use sockets::Places;
 pub use stats::Stats;
-pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, Unseen};
+pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, TlsUnseen, TlsWatch, Unseen};
 pub use tracer::Tracer;

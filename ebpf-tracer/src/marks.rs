@@ -11,6 +11,8 @@ use crate::hash::keyed;
 pub struct Mark {
     /// When the call that sent it began, or the one that received it returned.
     pub time: Timestamp,
+    /// Whether the process sent it, or received it.
+    pub sent: bool,
     /// The process.
     pub pid: u32,
     /// The thread.
@@ -100,7 +102,16 @@ mod tests {
     use super::*;
 
     fn mark(order: u64) -> Mark {
-        Mark { time: Timestamp::ZERO, pid: 1, tid: 1, comm: [0; 16], cgroup: 0, syscall_trace_id: None, order }
+        Mark {
+            time: Timestamp::ZERO,
+            sent: true,
+            pid: 1,
+            tid: 1,
+            comm: [0; 16],
+            cgroup: 0,
+            syscall_trace_id: None,
+            order,
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod build;
 pub mod capture;
 pub mod child;
+pub mod ebpf;
 pub mod packages;
 pub mod servers;
 pub mod workload;

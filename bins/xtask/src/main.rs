@@ -10,6 +10,7 @@ mod test;
 use std::process::ExitCode;
 
 use clap::Parser;
+use xtask::ebpf;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Commands of the project")]
@@ -20,6 +21,8 @@ enum Command {
     Bench(bench::Options),
     /// Shows live traffic as calls, metrics and SQL answers
     Demo(demo::Options),
+    /// Builds the programs for the kernel anew, after an edit of their sources
+    Ebpf(ebpf::Options),
     /// Records the test captures anew, from real servers and clients
     Record(record::Options),
 }
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Ebpf(options) => ebpf::run(&options),
         Command::Record(options) => record::run(&options).map(|()| ExitCode::SUCCESS),
     };
     match result {

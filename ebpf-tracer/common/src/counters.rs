@@ -12,15 +12,19 @@ pub enum Counter {
     LostBytes = 2,
     /// Other events (of sockets and processes) that found no room.
     LostEvents = 3,
-    /// Messages left out by a filter.
+    /// Messages left out by port or transport. What filtered-out processes do is not counted.
     Filtered = 4,
     /// Messages whose bytes could not be read from the process's memory.
     Unreadable = 5,
-    /// Calls whose beginning is not known.
+    /// Sends whose beginning is not known.
     Unpaired = 6,
+    /// Calls of threads that are followed, for which the map `THREADS` has no room: they are not seen.
+    Crowded = 7,
+    /// Bytes written into the ring, about.
+    Bytes = 8,
 }
 
 impl Counter {
     /// How many places there are.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 9;
 }

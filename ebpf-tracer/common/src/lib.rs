@@ -3,17 +3,21 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(feature = "zerocopy", allow(unnameable_types, reason = "zerocopy derives them"))]
 
+mod calls;
 mod counters;
 mod offsets;
 mod process;
 mod settings;
 mod socket;
+mod tls;
 
+pub use calls::Call;
 pub use counters::Counter;
-pub use offsets::Offsets;
+pub use offsets::{Machine, Offsets, Types};
 pub use process::ProcessEvent;
 pub use settings::{Ladder, Policy, Settings};
 pub use socket::{Flags, Operation, SocketEvent, Source};
+pub use tls::TlsFunction;
 
 /// Changes with the layout of what is shared.
 pub const VERSION: u32 = 1;

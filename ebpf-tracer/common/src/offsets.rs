@@ -1,8 +1,8 @@
-//! Where members of the kernel's structures are: differs from kernel to kernel.
+//! Where members of the kernel's structures are: differs from kernel to kernel, and where registers are: from machine to machine.
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $path:literal,)*) => {
-        /// Offsets in bytes, as the kernel's BTF tells them. Each program has them as a constant.
+        /// Offsets in bytes, as the kernel's BTF tells them: the value of the programs' constant `OFFSETS`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "zerocopy", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
         #[repr(C)]
@@ -18,10 +18,16 @@ macro_rules! offsets {
 }
 
 offsets! {
+    /// Control groups of a task.
+    task_cgroups: "task_struct.cgroups",
+    /// Of these the one of version 2.
+    cgroups_default: "css_set.dfl_cgrp",
+    /// Its place in the file system.
+    cgroup_node: "cgroup.kn",
+    /// The number of this place.
+    node_id: "kernfs_node.id",
     /// Open files of a task.
     task_files: "task_struct.files",
-    /// Its first thread.
-    task_group_leader: "task_struct.group_leader",
     /// Number of its process.
     task_tgid: "task_struct.tgid",
     /// Number of the thread.
@@ -54,22 +60,26 @@ offsets! {
     file_inode: "file.f_inode",
     /// Of a socket's file the socket.
     file_private: "file.private_data",
-    /// Kind of an inode.
-    inode_mode: "inode.i_mode",
+    /// A socket and its inode are one piece of memory: from the one to the other.
+    socket_inode: "socket_alloc.vfs_inode",
+    /// Kind of this inode.
+    socket_mode: "socket_alloc.vfs_inode.i_mode",
     /// Its number.
-    inode_number: "inode.i_ino",
+    socket_number: "socket_alloc.vfs_inode.i_ino",
     /// Protocol's side of a socket.
-    socket_sk: "socket.sk",
-    /// `SOCK_STREAM` …
-    socket_type: "socket.type",
+    socket_sk: "socket_alloc.socket.sk",
     /// Files side of a protocol's socket.
     sk_socket: "sock.sk_socket",
+    /// `SOCK_STREAM` …
+    sk_type: "sock.sk_type",
     /// `IPPROTO_TCP` …
     sk_protocol: "sock.sk_protocol",
     /// `AF_INET` …
     sk_family: "sock.__sk_common.skc_family",
     /// `TCP_ESTABLISHED` …
     sk_state: "sock.__sk_common.skc_state",
+    /// Bits by `enum sock_flags`.
+    sk_flags: "sock.__sk_common.skc_flags",
     /// Local port.
     sk_local_port: "sock.__sk_common.skc_num",
     /// Port of the peer, in network byte order.
@@ -82,14 +92,82 @@ offsets! {
     sk_local_v6: "sock.__sk_common.skc_v6_rcv_saddr",
     /// The peer's.
     sk_remote_v6: "sock.__sk_common.skc_v6_daddr",
-    /// Network namespace.
+    /// The network namespace.
     sk_net: "sock.__sk_common.skc_net",
     /// Behind the last byte that was sent.
     tcp_write_seq: "tcp_sock.write_seq",
     /// Behind the last byte that was read.
     tcp_copied_seq: "tcp_sock.copied_seq",
+    /// Behind the last byte that arrived.
+    tcp_rcv_nxt: "tcp_sock.rcv_nxt",
     /// The other end of a Unix socket.
     unix_peer: "unix_sock.peer",
     /// What a program is executed from.
     binprm_filename: "linux_binprm.filename",
+}
+
+macro_rules! types {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Numbers of the kernel's structures in its BTF: the value of the programs' constant `TYPES`. With them, and from Linux 6.2 on, a
+        /// program tells the verifier what is at an address, and then reads it like its own memory. All 0 means that it has to ask the
+        /// kernel for each member, which takes ten times as long.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "zerocopy", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+        #[repr(C)]
+        pub struct Types {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl Types {
+            /// Their names, in the order of the fields.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+        }
+    };
+}
+
+types! {
+    /// Begins with a pointer: so does any place in an array of pointers.
+    list_head,
+    /// An open file.
+    file,
+    /// A socket and its inode.
+    socket_alloc,
+    /// A socket of any protocol.
+    sock,
+    /// A socket of TCP.
+    tcp_sock,
+    /// A Unix socket.
+    unix_sock,
+}
+
+impl Types {
+    /// The kernel's function by which a program tells the type of what is at an address.
+    pub const CAST: &str = "bpf_rdonly_cast";
+    /// The call of it in the object has this number, in place of which the loader puts the function's, or 0 if there is none.
+    pub const CAST_PLACEHOLDER: u32 = 0x5443_4152;
+}
+
+/// Where registers are in a `struct pt_regs`, in bytes: the value of the programs' constant `MACHINE`. One object serves every
+/// little-endian machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Machine {
+    /// Number of a system call; still there when it returns.
+    pub number: u32,
+    /// Arguments of a system call; the same.
+    pub arguments: [u32; 6],
+    /// Arguments of a function.
+    pub parameters: [u32; 4],
+    /// What a function returns.
+    pub result: u32,
+    /// The stack pointer.
+    pub stack: u32,
+    /// In a `task_struct`: a word with a bit for calls of another, narrower machine, whose numbers are others.
+    pub narrow_at: u32,
+    /// This bit, or 0 where there is none.
+    pub narrow_bit: u32,
 }

@@ -12,28 +12,30 @@ pub struct Settings {
     pub head: u32,
     /// A [`Ladder`] step.
     pub ladder: u32,
-    /// A [`Policy`] for processes that the map `PROCESSES` does not name.
+    /// A [`Policy`] about the processes in the map `PROCESSES`. What a process forks is in it with it.
     pub processes: u32,
-    /// The same for control groups and the map `CGROUPS`.
+    /// A [`Policy`] about the control groups in the map `CGROUPS`.
     pub cgroups: u32,
-    /// The same for ports and the map `PORTS`, which has a bit per port: that of the server, or either where that is not known.
+    /// A [`Policy`] about the ports in the map `PORTS`, which has a bit per port: one of the two is in it.
     pub ports: u32,
     /// Bits by transport: 1 TCP, 2 UDP, 4 Unix.
     pub transports: u32,
-    /// Bytes in the ring from which on its reader is woken at once.
+    /// The ring's reader is woken each time that a processor wrote so many bytes more: a power of two.
     pub wake_bytes: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Another one each time that a process or control group is named or no longer named: threads are judged anew.
+    pub generation: u32,
 }
 
-/// What happens to what no map names.
+/// What is meant by what a map names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Policy {
-    /// It is followed; what is named is left out.
-    Follow = 0,
-    /// It is left out; what is named is followed.
-    Leave = 1,
+    /// Everything is followed; the map is not asked.
+    All = 0,
+    /// Only what it names is followed.
+    Only = 1,
+    /// What it names is left out.
+    Except = 2,
 }
 
 /// How much is captured: less when there is too little processor time for it.

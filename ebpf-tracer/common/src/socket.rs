@@ -31,7 +31,8 @@ pub struct SocketEvent {
     pub total: u32,
     /// Where the payload begins in the message.
     pub at: u32,
-    /// With [`Flags::POSITION`]: TCP sequence number of the message's first byte.
+    /// With [`Flags::POSITION`]: TCP sequence number of the message's first byte; of plaintext how many bytes came before it on this TLS
+    /// connection in this direction, as far as was seen.
     pub position: u32,
     /// An [`Operation`].
     pub operation: u8,
@@ -79,9 +80,9 @@ pub enum Operation {
     Close = 5,
     /// It shut down its sending side (`shutdown`).
     Shutdown = 6,
-    /// `socketpair` made this one; `peer_inode` is the other.
+    /// `socketpair` made this one, its first; `peer_inode` is the other.
     Pair = 7,
-    /// What the process does through `io_uring` is not seen.
+    /// The thread uses `io_uring`: what it does through that is not seen. At most once per thread; `inode` is 0.
     IoUring = 8,
 }
 

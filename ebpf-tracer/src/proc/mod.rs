@@ -1,6 +1,7 @@
 //! What `/proc` says: who runs, and which connections are open.
 
 mod sockets;
+mod unix;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -99,6 +100,15 @@ impl Proc {
             connections.append(&mut sockets::read(file)?);
         }
         Ok(connections)
+    }
+
+    /// Unix sockets of a process's network namespace that are bound, by the numbers of their inodes: their paths; of abstract ones `@` and the
+    /// name. A socket that was accepted has the path of the one that listens.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn unix_paths(&self, pid: u32) -> io::Result<Vec<(u64, String)>> {
+        unix::read(File::open(self.root.join(pid.to_string()).join("net/unix"))?)
     }
 }
 

@@ -310,7 +310,8 @@ impl Sockets {
         };
         let time = sink.clock.from_monotonic(counts_from(event));
         let (pid, tid, comm, cgroup) = (header.tgid, header.tid, event.comm, event.cgroup);
-        Mark { time, pid, tid, comm, cgroup, syscall_trace_id, order: 0 }
+        let sent = way == Way::Sent;
+        Mark { time, sent, pid, tid, comm, cgroup, syscall_trace_id, order: 0 }
     }
 }
 

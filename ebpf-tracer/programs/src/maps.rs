@@ -1,0 +1,171 @@
+//! What the loader and the programs share.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use metaflow_ebpf_common::{Call, Counter, Machine, Offsets, Settings, Types};
+
+use crate::task::Thread;
+
+/// Where members of the kernel's structures are.
+// SAFETY: all of it are numbers; no other symbol has this name.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = unsafe { core::mem::zeroed() };
+
+/// Numbers of the kernel's structures.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+static TYPES: Types = unsafe { core::mem::zeroed() };
+
+/// Where registers are.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+static MACHINE: Machine = unsafe { core::mem::zeroed() };
+
+/// A [`Call`] by number.
+#[unsafe(no_mangle)]
+static CALLS: [u8; Call::NUMBERS] = [0; Call::NUMBERS];
+
+/// The process that reads the ring: it is never followed.
+#[unsafe(no_mangle)]
+static READER: u32 = 0;
+
+/// Events for the reader.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// A [`Settings`].
+#[map]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+
+/// Processes that are named, by number.
+#[map]
+pub static PROCESSES: HashMap<u32, u8> = HashMap::with_max_entries(16384, 0);
+
+/// Control groups that are named, by number.
+#[map]
+pub static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Ports that are named: a bit each.
+#[map]
+static PORTS: Array<u64> = Array::with_max_entries(1024, 0);
+
+/// Whether a thread is followed, at the rest of its number: the number, the [`Settings::generation`] of the verdict, and a bit. Two
+/// threads at one place only cost each other time.
+#[map]
+pub static VERDICTS: Array<u64> = Array::with_max_entries(VERDICTS_LENGTH, 0);
+pub const VERDICTS_LENGTH: u32 = 1 << 16;
+
+/// What is known of threads that are followed, by number.
+#[map]
+pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(16384, 0);
+
+/// Numbers by [`Counter`].
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+
+/// The constants are read as if they could change: the compiler only knows them as zeros. The verifier knows what the loader wrote.
+#[inline(always)]
+fn constant<T: Copy>(place: *const T) -> T {
+    // SAFETY: `place` points to a static.
+    unsafe { place.read_volatile() }
+}
+
+/// One of the [`Offsets`].
+macro_rules! offset {
+    ($name:ident) => {
+        $crate::maps::offset_at(core::mem::offset_of!(metaflow_ebpf_common::Offsets, $name))
+    };
+}
+pub(crate) use offset;
+
+#[inline(always)]
+pub fn offset_at(at: usize) -> usize {
+    // SAFETY: `at` is the place of a field, and all fields are numbers of four bytes.
+    constant(unsafe { (&raw const OFFSETS).cast::<u8>().add(at).cast::<u32>() }) as usize
+}
+
+/// One of the [`Types`].
+macro_rules! kind {
+    ($name:ident) => {
+        $crate::maps::kind_at(core::mem::offset_of!(metaflow_ebpf_common::Types, $name))
+    };
+}
+pub(crate) use kind;
+
+#[inline(always)]
+pub fn kind_at(at: usize) -> u32 {
+    // SAFETY: as with the offsets.
+    constant(unsafe { (&raw const TYPES).cast::<u8>().add(at).cast::<u32>() })
+}
+
+/// One of the [`Machine`]'s numbers.
+macro_rules! register {
+    ($name:ident) => {
+        $crate::maps::register_at(core::mem::offset_of!(metaflow_ebpf_common::Machine, $name))
+    };
+    ($name:ident[$number:expr]) => {
+        $crate::maps::register_at(core::mem::offset_of!(metaflow_ebpf_common::Machine, $name) + 4 * $number)
+    };
+}
+pub(crate) use register;
+
+#[inline(always)]
+pub fn register_at(at: usize) -> usize {
+    // SAFETY: as with the offsets.
+    constant(unsafe { (&raw const MACHINE).cast::<u8>().add(at).cast::<u32>() }) as usize
+}
+
+/// What the system call of this number does: a [`Call`].
+#[inline(always)]
+pub fn call(number: u64) -> u8 {
+    if number >= Call::NUMBERS as u64 {
+        return Call::Other as u8;
+    }
+    // SAFETY: less than its length.
+    constant(unsafe { (&raw const CALLS).cast::<u8>().add(number as usize) })
+}
+
+#[inline(always)]
+pub fn reader() -> u32 {
+    constant(&raw const READER)
+}
+
+#[inline(always)]
+pub fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}
+
+#[inline(always)]
+pub fn port_is_named(port: u16) -> bool {
+    PORTS.get(u32::from(port) / 64).is_some_and(|bits| bits >> (port % 64) & 1 == 1)
+}
+
+/// Adds to a counter of this processor.
+#[inline(always)]
+pub fn count(counter: Counter, number: u64) {
+    if let Some(place) = COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: the map's memory. Another program may come in between on this processor, so this is one instruction; the compiler
+        // has none for it on this target.
+        unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) place, in(reg) number) };
+    }
+}
+
+/// Adds to the bytes that this processor wrote into the ring; gives how many there were before. Nobody needs it to be exact.
+#[inline(always)]
+pub fn wrote(bytes: u64) -> u64 {
+    match COUNTERS.get_ptr_mut(Counter::Bytes as u32) {
+        // SAFETY: the map's memory.
+        Some(place) => unsafe {
+            let before = place.read_volatile();
+            place.write_volatile(before + bytes);
+            before
+        },
+        None => 0,
+    }
+}
+
+/// A counter of this processor.
+#[inline(always)]
+pub fn counted(counter: Counter) -> u64 {
+    COUNTERS.get(counter as u32).copied().unwrap_or(0)
+}

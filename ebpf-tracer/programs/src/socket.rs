@@ -1,0 +1,164 @@
+//! What the kernel knows of a socket, read anew for each event.
+
+use metaflow_ebpf_common::{Flags, SocketEvent};
+
+use crate::maps::{kind, offset};
+use crate::memory::{Place, typed, user};
+
+pub const AF_UNIX: u8 = 1;
+pub const AF_INET: u8 = 2;
+pub const AF_INET6: u8 = 10;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Format bits of an inode's mode, and those of a socket (`stat.h`).
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+/// The peer's end arrived (`enum sock_flags`).
+const SOCK_DONE: u32 = 1 << 1;
+
+/// A socket that a process has open.
+pub struct Socket {
+    /// Address of its `struct sock`.
+    sk: u64,
+    inode: u64,
+}
+
+impl Socket {
+    /// The one behind a descriptor of the running thread, if it is one.
+    #[inline(always)]
+    pub fn open(task: *const u8, fd: u32) -> Option<Self> {
+        // SAFETY: `task` is the running thread's.
+        let files = unsafe {
+            let files: *const u8 = typed(task, offset!(task_files));
+            let table: *const u8 = typed(files, offset!(files_fdt));
+            if fd >= typed::<u32>(table, offset!(fdt_max)) {
+                return None;
+            }
+            typed::<u64>(table, offset!(fdt_fd))
+        };
+        let file: u64 = Place::new(files + u64::from(fd) * 8, kind!(list_head)).read(0);
+        let file = Place::new(file, kind!(file));
+        let inode: u64 = file.read(offset!(file_inode));
+        let address: u64 = file.read(offset!(file_private));
+        // A socket and its inode are one piece of memory. Files of most other kinds end here.
+        if inode == 0 || inode != address + offset!(socket_inode) as u64 {
+            return None;
+        }
+        let socket = Place::new(address, kind!(socket_alloc));
+        if socket.read::<u16>(offset!(socket_mode)) & S_IFMT != S_IFSOCK {
+            return None;
+        }
+        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)) })
+    }
+
+    /// Writes down what is known of it. `false` if it is of a kind that is not followed.
+    #[inline(never)]
+    pub fn describe(&self, event: &mut SocketEvent, transports: u32) -> bool {
+        let sk = Place::new(self.sk, kind!(sock));
+        event.inode = self.inode;
+        event.family = sk.read::<u16>(offset!(sk_family)) as u8;
+        event.socket_type = sk.read::<u16>(offset!(sk_type)) as u8;
+        event.protocol = sk.read::<u16>(offset!(sk_protocol)) as u8;
+        event.state = sk.read(offset!(sk_state));
+        // The verifier knows what this points to.
+        let network: *const u8 = sk.read(offset!(sk_net));
+        event.netns = Place::typed(network).read(offset!(net_inum));
+        let transport = match event.family {
+            AF_INET | AF_INET6 => {
+                event.local_port = sk.read(offset!(sk_local_port));
+                event.remote_port = u16::from_be(sk.read(offset!(sk_remote_port)));
+                if event.family == AF_INET {
+                    event.local = v4(sk.read(offset!(sk_local)));
+                    event.remote = v4(sk.read(offset!(sk_remote)));
+                } else {
+                    event.local = sk.address(offset!(sk_local_v6));
+                    event.remote = sk.address(offset!(sk_remote_v6));
+                }
+                match event.protocol {
+                    TCP => 1,
+                    UDP => 2,
+                    _ => 0,
+                }
+            }
+            AF_UNIX => {
+                event.peer_inode = self.peer();
+                4
+            }
+            _ => 0,
+        };
+        transports & transport != 0
+    }
+
+    /// Inode of a Unix socket's other end.
+    #[inline(always)]
+    fn peer(&self) -> u64 {
+        let peer: u64 = Place::new(self.sk, kind!(unix_sock)).read(offset!(unix_peer));
+        if peer == 0 {
+            return 0;
+        }
+        let socket: u64 = Place::new(peer, kind!(sock)).read(offset!(sk_socket));
+        if socket == 0 { 0 } else { Place::new(socket, kind!(socket_alloc)).read(offset!(socket_number)) }
+    }
+
+    /// Sequence number of the first of `length` bytes that were just sent.
+    #[inline(always)]
+    pub fn sent(&self, event: &mut SocketEvent, length: u32) {
+        if event.protocol == TCP && event.family != AF_UNIX {
+            let tcp = Place::new(self.sk, kind!(tcp_sock));
+            event.position = tcp.read::<u32>(offset!(tcp_write_seq)).wrapping_sub(length);
+            event.flags |= Flags::POSITION;
+        }
+    }
+
+    /// Sequence number of the first of `length` bytes that were just received.
+    #[inline(always)]
+    pub fn received(&self, event: &mut SocketEvent, length: u32) {
+        if event.protocol == TCP && event.family != AF_UNIX {
+            let tcp = Place::new(self.sk, kind!(tcp_sock));
+            let read: u32 = tcp.read(offset!(tcp_copied_seq));
+            let taken = if event.flags & Flags::PEEK == 0 { length } else { 0 };
+            // The peer's end counts as a byte, and is taken together with the last one if that is already there.
+            let flags: u32 = Place::new(self.sk, kind!(sock)).read(offset!(sk_flags));
+            let end = flags & SOCK_DONE != 0 && read == tcp.read::<u32>(offset!(tcp_rcv_nxt));
+            event.position = read.wrapping_sub(taken + u32::from(end));
+            event.flags |= Flags::POSITION;
+        }
+    }
+}
+
+/// Puts the address of the peer that a call names (a `sockaddr`) into the event of a socket that is not connected.
+#[inline(always)]
+pub fn name_peer(event: &mut SocketEvent, address: u64) {
+    if address == 0 || event.remote_port != 0 {
+        return;
+    }
+    let Some(family) = user::<u16>(address) else { return };
+    if u32::from(family) == u32::from(AF_INET)
+        && let Some(bytes) = user::<[u32; 2]>(address)
+    {
+        event.remote_port = u16::from_be((bytes[0] >> 16) as u16);
+        event.remote = if event.family == AF_INET { v4(bytes[1]) } else { v4_in_v6(bytes[1]) };
+    } else if u32::from(family) == u32::from(AF_INET6)
+        && let Some(bytes) = user::<[u32; 6]>(address)
+    {
+        event.remote_port = u16::from_be((bytes[0] >> 16) as u16);
+        event.remote = words([bytes[2], bytes[3], bytes[4], bytes[5]]);
+    }
+}
+
+#[inline(always)]
+fn v4(address: u32) -> [u8; 16] {
+    words([address, 0, 0, 0])
+}
+
+/// An IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2).
+#[inline(always)]
+fn v4_in_v6(address: u32) -> [u8; 16] {
+    words([0, 0, 0xffff_u32.to_be(), address])
+}
+
+#[inline(always)]
+fn words(words: [u32; 4]) -> [u8; 16] {
+    // SAFETY: the same bytes.
+    unsafe { core::mem::transmute(words) }
+}

@@ -1,0 +1,201 @@
+//! Where members of the kernel's structures are, by the description that the kernel carries: BTF
+//! (<https://docs.kernel.org/bpf/btf.html>).
+
+use std::collections::HashMap;
+use std::{fs, io};
+
+/// Where the kernel keeps it.
+const PLACE: &str = "/sys/kernel/btf/vmlinux";
+/// As deep as structures within structures are followed.
+const DEPTH: u32 = 32;
+
+/// The description cannot be had, or lacks what is needed.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// It is not there.
+    #[error(
+        "the kernel does not describe its structures ({PLACE}: {0}); it has to be built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    Missing(#[source] io::Error),
+    /// It is damaged, or of a kind that is not known.
+    #[error("the description of the kernel's structures cannot be read: {what} at byte {at}")]
+    Damaged {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        at: usize,
+    },
+    /// There is no such structure or member.
+    #[error("the kernel has no {0}; it may be newer than this program, or built without networking")]
+    Unknown(String),
+}
+
+/// The description of a kernel's structures.
+#[derive(Debug)]
+pub struct KernelTypes {
+    bytes: Vec<u8>,
+    strings: usize,
+    /// Where each type is described; type 0 is none.
+    places: Vec<u32>,
+    /// Structures and unions by name.
+    named: HashMap<Vec<u8>, u32>,
+    /// Functions by name.
+    functions: HashMap<Vec<u8>, u32>,
+}
+
+/// The beginning of a type's description.
+#[derive(Clone, Copy)]
+struct Type {
+    kind: u32,
+    count: usize,
+    /// Places of members are told with a width in bits.
+    bits: bool,
+    /// Of what is only another name or another use of a type: this type.
+    inner: u32,
+    /// Where its details begin.
+    details: usize,
+}
+
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+const FUNCTION: u32 = 12;
+
+impl KernelTypes {
+    /// That of the running kernel.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn of_this_kernel() -> Result<Self, BtfError> {
+        Self::parse(fs::read(PLACE).map_err(BtfError::Missing)?)
+    }
+
+    /// Reads a description.
+    ///
+    /// # Errors
+    /// When it is damaged, or of a kind that is not known.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
+        const MAGIC: u32 = 0xeb9f;
+        let header = |word: usize| word_at(&bytes, word * 4).ok_or(BtfError::Damaged { what: "no header", at: 0 });
+        if header(0)? & 0xffff != MAGIC {
+            return Err(BtfError::Damaged { what: "no BTF of this machine's byte order", at: 0 });
+        }
+        let length = header(1)? as usize;
+        let begin = length + header(2)? as usize;
+        let end = begin + header(3)? as usize;
+        let strings = length + header(4)? as usize;
+        if end > bytes.len() || strings > bytes.len() {
+            return Err(BtfError::Damaged { what: "shorter than it says", at: bytes.len() });
+        }
+        let mut types = Self { bytes, strings, places: vec![0], named: HashMap::new(), functions: HashMap::new() };
+        let mut at = begin;
+        while at < end {
+            let id = types.places.len() as u32;
+            types.places.push(at as u32);
+            let found = types.at(at)?;
+            if matches!(found.kind, STRUCT | UNION | FUNCTION) {
+                let name = types.name(word_at(&types.bytes, at).unwrap_or(0)).to_owned();
+                let map = if found.kind == FUNCTION { &mut types.functions } else { &mut types.named };
+                map.entry(name).or_insert(id);
+            }
+            at = found.details
+                + details(found.kind, found.count).ok_or(BtfError::Damaged { what: "unknown kind", at })?;
+        }
+        Ok(types)
+    }
+
+    /// Number of a structure.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn structure(&self, name: &str) -> Result<u32, BtfError> {
+        self.named.get(name.as_bytes()).copied().ok_or_else(|| BtfError::Unknown(name.to_owned()))
+    }
+
+    /// Number of a function, if there is one of this name.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name.as_bytes()).copied()
+    }
+
+    /// Offset in bytes of a member: structure, members within members, with dots between.
+    ///
+    /// # Errors
+    /// When there is no such structure or member.
+    pub fn offset(&self, path: &str) -> Result<u32, BtfError> {
+        let unknown = || BtfError::Unknown(path.to_owned());
+        let mut names = path.split('.');
+        let first = names.next().unwrap_or_default();
+        let mut id = *self.named.get(first.as_bytes()).ok_or_else(unknown)?;
+        let mut offset = 0;
+        for name in names {
+            let (at, inner) = self.member(id, name.as_bytes(), DEPTH).ok_or_else(unknown)?;
+            offset += at;
+            id = inner;
+        }
+        Ok(offset)
+    }
+
+    /// A member of a structure, or of one without a name within it: its offset and type.
+    fn member(&self, id: u32, name: &[u8], depth: u32) -> Option<(u32, u32)> {
+        let found = self.plain(id)?;
+        if depth == 0 || (found.kind != STRUCT && found.kind != UNION) {
+            return None;
+        }
+        (0..found.count).find_map(|number| {
+            let at = found.details + number * 12;
+            let [called, inner, place] = [0, 4, 8].map(|more| word_at(&self.bytes, at + more).unwrap_or(0));
+            let bits = if found.bits { place & 0x00ff_ffff } else { place };
+            match self.name(called) {
+                b"" => self.member(inner, name, depth - 1).map(|(more, inner)| (bits / 8 + more, inner)),
+                other if other == name => Some((bits / 8, inner)),
+                _ => None,
+            }
+        })
+    }
+
+    /// A type without its other names and uses (`typedef`, `const`, …).
+    fn plain(&self, id: u32) -> Option<Type> {
+        let mut id = id;
+        for _ in 0..DEPTH {
+            let found = self.at(*self.places.get(id as usize)? as usize).ok()?;
+            match found.kind {
+                8..=11 | 18 => id = found.inner,
+                _ => return Some(found),
+            }
+        }
+        None
+    }
+
+    fn at(&self, at: usize) -> Result<Type, BtfError> {
+        let word = |more| word_at(&self.bytes, at + more).ok_or(BtfError::Damaged { what: "cut short", at });
+        let (info, inner) = (word(4)?, word(8)?);
+        let (kind, count, bits) = (info >> 24 & 0x1f, (info & 0xffff) as usize, info >> 31 == 1);
+        Ok(Type { kind, count, bits, inner, details: at + 12 })
+    }
+
+    fn name(&self, offset: u32) -> &[u8] {
+        let text = self.bytes.get(self.strings + offset as usize..).unwrap_or_default();
+        text.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+}
+
+/// Bytes of a type's details.
+fn details(kind: u32, count: usize) -> Option<usize> {
+    Some(match kind {
+        // Pointers, declarations, other names and uses, functions, floats.
+        2 | 7..=12 | 16 | 18 => 0,
+        // Integers, variables, declaration tags.
+        1 | 14 | 17 => 4,
+        // Arrays.
+        3 => 12,
+        // Structures, unions, sections, large enumerations.
+        STRUCT | UNION | 15 | 19 => 12 * count,
+        // Enumerations, prototypes.
+        6 | 13 => 8 * count,
+        _ => return None,
+    })
+}
+
+fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
+}

@@ -1,0 +1,116 @@
+//! What differs between kernels and machines, for the programs' constants.
+
+use metaflow_ebpf_common::{Call, Machine, Offsets, Types};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{BtfError, KernelTypes};
+
+/// Where members of this kernel's structures are.
+pub(super) fn offsets(types: &KernelTypes) -> Result<Offsets, BtfError> {
+    let mut found = Offsets::default();
+    for (place, path) in words(&mut found).zip(Offsets::PATHS) {
+        place.copy_from_slice(&types.offset(path)?.to_ne_bytes());
+    }
+    Ok(found)
+}
+
+/// Numbers of its structures, and of the function that takes them; 0 if it has no such function.
+pub(super) fn numbers(types: &KernelTypes) -> Result<(Types, u32), BtfError> {
+    let mut found = Types::default();
+    let Some(cast) = types.function(Types::CAST) else { return Ok((found, 0)) };
+    for (place, name) in words(&mut found).zip(Types::NAMES) {
+        place.copy_from_slice(&types.structure(name)?.to_ne_bytes());
+    }
+    Ok((found, cast))
+}
+
+fn words(value: &mut (impl FromBytes + IntoBytes)) -> impl Iterator<Item = &mut [u8]> {
+    value.as_mut_bytes().chunks_exact_mut(4)
+}
+
+/// The object, with the number of a function of the kernel in place of what stands for it.
+pub(super) fn link(object: &[u8], cast: u32) -> Vec<u64> {
+    /// Call of a function of the kernel (`BPF_CALL`, `BPF_PSEUDO_KFUNC_CALL`).
+    const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
+    let mut linked = vec![0u64; object.len().div_ceil(8)];
+    let bytes = linked.as_mut_bytes();
+    bytes[..object.len()].copy_from_slice(object);
+    for instruction in bytes.chunks_exact_mut(8) {
+        let (call, number) = instruction.split_at_mut(4);
+        if call == CALL && number == Types::CAST_PLACEHOLDER.to_le_bytes() {
+            number.copy_from_slice(&cast.to_le_bytes());
+        }
+    }
+    linked
+}
+
+/// Registers of x86-64 (`struct pt_regs`; the System V calling convention, `syscall(2)`).
+#[cfg(target_arch = "x86_64")]
+pub(super) fn machine(types: &KernelTypes) -> Machine {
+    const TS_COMPAT: u32 = 2;
+    let [rcx, rdx, rsi, rdi, r8, r9, r10, rax, orig_rax, rsp] = [88, 96, 104, 112, 72, 64, 56, 80, 120, 152];
+    let status = types.offset("task_struct.thread_info.status").ok();
+    Machine {
+        number: orig_rax,
+        arguments: [rdi, rsi, rdx, r10, r8, r9],
+        parameters: [rdi, rsi, rdx, rcx],
+        result: rax,
+        stack: rsp,
+        narrow_at: status.unwrap_or(0),
+        narrow_bit: status.map_or(0, |_| TS_COMPAT),
+    }
+}
+
+/// Registers of aarch64 (`struct pt_regs`; the procedure call standard, `syscall(2)`). Not tried on such a machine.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn machine(types: &KernelTypes) -> Machine {
+    const TIF_32BIT: u32 = 1 << 22;
+    let x = |number: u32| 8 * number;
+    // The result of a call is where its first argument was, of which there is a copy.
+    let first = types.offset("pt_regs.orig_x0").unwrap_or(272);
+    let flags = types.offset("task_struct.thread_info.flags").ok();
+    Machine {
+        number: types.offset("pt_regs.syscallno").unwrap_or(280),
+        arguments: [first, x(1), x(2), x(3), x(4), x(5)],
+        parameters: [x(0), x(1), x(2), x(3)],
+        result: x(0),
+        stack: x(31),
+        narrow_at: flags.unwrap_or(0),
+        narrow_bit: flags.map_or(0, |_| TIF_32BIT),
+    }
+}
+
+/// A [`Call`] at each number.
+pub(super) fn calls() -> [u8; Call::NUMBERS] {
+    let list = [
+        (libc::SYS_read, Call::Read),
+        (libc::SYS_readv, Call::Readv),
+        (libc::SYS_preadv2, Call::Readv),
+        (libc::SYS_recvfrom, Call::Recvfrom),
+        (libc::SYS_recvmsg, Call::Recvmsg),
+        (libc::SYS_recvmmsg, Call::Recvmmsg),
+        (libc::SYS_accept, Call::Accept),
+        (libc::SYS_accept4, Call::Accept),
+        (libc::SYS_shutdown, Call::Shutdown),
+        (libc::SYS_socketpair, Call::Socketpair),
+        (libc::SYS_io_uring_setup, Call::IoUring),
+        (libc::SYS_io_uring_enter, Call::IoUring),
+        (libc::SYS_write, Call::Write),
+        (libc::SYS_writev, Call::Writev),
+        (libc::SYS_pwritev2, Call::Writev),
+        (libc::SYS_sendto, Call::Sendto),
+        (libc::SYS_sendmsg, Call::Sendmsg),
+        (libc::SYS_sendmmsg, Call::Sendmmsg),
+        (libc::SYS_sendfile, Call::Sendfile),
+        (libc::SYS_splice, Call::Splice),
+        (libc::SYS_connect, Call::Connect),
+        (libc::SYS_close, Call::Close),
+    ];
+    let mut calls = [Call::Other as u8; Call::NUMBERS];
+    for (number, call) in list {
+        if let Some(place) = usize::try_from(number).ok().and_then(|number| calls.get_mut(number)) {
+            *place = call as u8;
+        }
+    }
+    calls
+}
