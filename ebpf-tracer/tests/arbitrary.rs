@@ -63,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..20);
     prop_oneof![
         20 => (socket(), bytes()).prop_map(|(event, bytes)| Step::Socket(event, bytes)),
+        5 => (socket(), 0_u32..300).prop_map(|(event, total)| Step::Socket(SocketEvent { total, at: 0, ..event }, vec![23, 3, 3])),
         3 => (process(), bytes()).prop_map(|(event, bytes)| Step::Process(event, bytes)),
         1 => (0_u32..6, time()).prop_map(|(pid, start_ns)| Step::Snapshot(Snapshot { pid, start_ns, ..Snapshot::default() })),
         1 => prop::collection::vec(any::<u8>(), 0..300).prop_map(Step::Bytes),

@@ -243,6 +243,18 @@ fn datagrams_of_one_socket_are_a_stream_per_peer() {
 }
 
 #[test]
+fn a_closed_datagram_socket_ends_the_streams_of_all_its_peers() {
+    let mut lab = Lab::new();
+    for peer in 1..=20 {
+        lab.push(datagrams(10, peer).sends(MS, MS, 0, 1).unpositioned(), b"a");
+    }
+    lab.push(datagrams(10, 1).closes(2 * MS), b"");
+    let seen = lab.until(2 * SECOND);
+    assert_eq!(seen.iter().filter(|line| line.ends_with("close at 2 ms")).count(), 20);
+    assert_eq!(lab.tracer.streams(), 0);
+}
+
+#[test]
 fn a_datagram_in_pieces_is_one_chunk() {
     let mut lab = Lab::new();
     let datagram = datagrams(10, 2).sends(MS, MS, 0, 9).unpositioned();
@@ -305,21 +317,68 @@ fn a_tls_connection_that_is_counted_from_the_start_again_is_another_stream() {
     assert_eq!(seen[6], "3 open tcp .1:40000 ?→ .2:80 joined tls");
 }
 
+/// What a TLS library does that is handed ciphertext and hands it back: it knows no socket.
+fn in_memory(event: SocketEvent) -> SocketEvent {
+    let nowhere = SocketEvent { inode: 0, family: 0, local_port: 0, remote_port: 0, fd: -1, ..event };
+    SocketEvent { local: [0; 16], remote: [0; 16], ..nowhere.tls(77) }
+}
+
 #[test]
-fn a_tls_connection_whose_socket_is_known_later_is_one_stream() {
+fn a_tls_connection_whose_socket_is_told_later_waits_for_it() {
     let mut lab = Lab::new();
-    let unknown = SocketEvent { inode: 0, family: 0, local_port: 0, remote_port: 0, ..client(0) };
-    let mut unknown = unknown.tls(77);
-    (unknown.local, unknown.remote, unknown.fd) = ([0; 16], [0; 16], -1);
-    lab.push(unknown.sends(MS, MS, 0, 3), b"GET");
+    lab.push(in_memory(client(10)).sends(MS, MS, 0, 3), b"GET");
     lab.push(client(10).tls(77).receives(MS, 2 * MS, 0, 2), b"OK");
-    lab.push(unknown.sends(3 * MS, 3 * MS, 3, 3), b"PUT");
+    lab.push(in_memory(client(10)).sends(3 * MS, 3 * MS, 3, 3), b"PUT");
     lab.push(client(11).tls(77).sends(4 * MS, 4 * MS, 6, 3), b"GET");
     let seen = lab.finish();
-    let first =
-        ["1 open tcp ?:0 ?→ ?:0 joined tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT", "1 close at 4 ms"];
-    assert_eq!(seen[..5], first);
-    assert_eq!(seen[5], "2 open tcp .1:40000 ?→ .2:80 joined tls");
+    let first = ["1 open tcp .1:40000 ?→ .2:80 joined tls", "1 client 0 GET", "1 server 0 OK", "1 client 3 PUT"];
+    assert_eq!(seen[..4], first);
+    assert_eq!(seen[4..6], ["1 close at 4 ms", "2 open tcp .1:40000 ?→ .2:80 joined tls"]);
+    assert_eq!(lab.tracer.stats().streams_unaddressed, 0);
+}
+
+#[test]
+fn what_a_thread_encrypts_it_sends_next() {
+    let mut lab = Lab::new();
+    lab.push(client(10).connects(MS), b"");
+    lab.push(client(10).sends(MS, 2 * MS, 100, 5), b"hello");
+    lab.push(in_memory(client(10)).sends(3 * MS, 3 * MS, 0, 3), b"GET");
+    lab.push(client(11).sends(3 * MS, 3 * MS, 0, 4), b"\x17\x03\x03\x00");
+    lab.push(in_memory(client(10)).sends(4 * MS, 4 * MS, 3, 1), b"/");
+    lab.push(client(10).by(1, 9).sends(5 * MS, 5 * MS, 900, 23), b"\x17\x03\x03\x00\x12");
+    lab.push(client(10).sends(5 * MS, 5 * MS, 105, 23), b"\x17\x03\x03\x00\x12");
+    lab.push(in_memory(client(10)).receives(6 * MS, 6 * MS, 0, 2), b"OK");
+    let seen = lab.finish();
+    let plain = seen
+        .iter()
+        .filter(|line| line.ends_with("tls") || line.contains('/') || line.contains("GET") || line.contains("OK"));
+    assert_eq!(
+        plain.collect::<Vec<_>>(),
+        ["3 open tcp .1:40000 → .2:80 tls", "3 client 0 GET", "3 client 3 /", "3 server 0 OK"]
+    );
+    assert_eq!(lab.tracer.stats().encrypted, 2);
+}
+
+#[test]
+fn what_a_thread_decrypts_it_received_before() {
+    let mut lab = Lab::new();
+    lab.push(server(20).accepts(MS), b"");
+    lab.push(server(20).receives(MS, 2 * MS, 100, 25), b"\x17\x03\x03\x00\x14");
+    lab.push(in_memory(server(20)).receives(3 * MS, 3 * MS, 0, 3), b"GET");
+    lab.push(server(20).sends(4 * MS, 4 * MS, 100, 30), b"\x17\x03\x03");
+    let seen = lab.finish();
+    assert_eq!(seen[2..4], ["2 open tcp .1:40000 → .2:80 tls", "2 client 0 GET"]);
+    assert_eq!(lab.tracer.stats().encrypted, 1);
+}
+
+#[test]
+fn a_tls_connection_whose_socket_nobody_tells_is_handed_on_all_the_same() {
+    let mut lab = Lab::new();
+    lab.push(in_memory(client(10)).sends(MS, MS, 0, 3), b"GET");
+    assert_eq!(lab.until(50 * MS), [""; 0]);
+    assert_eq!(lab.until(SECOND), ["1 open tcp ?:0 ?→ ?:0 joined tls", "1 client 0 GET"]);
+    lab.push(in_memory(client(10)).receives(MS, 2 * SECOND, 0, 2), b"OK");
+    assert_eq!(lab.until(3 * SECOND), ["1 server 0 OK"]);
     assert_eq!(lab.tracer.stats().streams_unaddressed, 1);
 }
 

@@ -1,5 +1,6 @@
 //! From events of sockets to streams.
 
+mod beneath;
 mod direction;
 mod piece;
 mod roles;
@@ -10,6 +11,7 @@ use flow_core::{Endpoint, Transport};
 use metaflow_ebpf_common::{Flags, Operation, SocketEvent, Source};
 use protocol_parsers::Side;
 
+use beneath::Beneath;
 use piece::{Piece, Way};
 use roles::{AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, Listening, addresses, side_of_first};
 use stream::Setting;
@@ -41,12 +43,19 @@ pub(crate) struct Sockets {
     table: Table,
     listening: Listening,
     threads: Threads,
+    beneath: Beneath,
     places: Places,
 }
 
 impl Sockets {
     pub(crate) fn new(places: Places) -> Self {
-        Self { table: Table::new(), listening: Listening::new(), threads: Threads::new(), places }
+        Self {
+            table: Table::new(),
+            listening: Listening::new(),
+            threads: Threads::new(),
+            beneath: Beneath::new(),
+            places,
+        }
     }
 
     /// Something happened on a socket.
@@ -147,8 +156,15 @@ impl Sockets {
         if self.table.socket(event.inode).is_some_and(|socket| socket.has_moved(event)) {
             self.table.remove_socket(event.inode, counts_from(event), sink);
         }
-        let is_encrypted = self.table.note(event, sink);
         let key = kind.key(event);
+        let thread = (event.header.tgid, event.header.tid);
+        if kind.transport == Transport::Tcp && !kind.is_plaintext && event.at == 0 {
+            let limit = sink.limits.threads;
+            if let Some(above) = self.beneath.wire(thread, way, event.inode, event.total, &payload, limit) {
+                self.find_beneath(event, above, event.inode, sink);
+            }
+        }
+        let is_encrypted = self.table.note(event, sink);
         if is_encrypted && !kind.is_plaintext {
             sink.stats.encrypted += 1;
             if let Some(stream) = self.table.get_mut(&key) {
@@ -165,7 +181,7 @@ impl Sockets {
             self.join(event, key, kind, &piece, sink);
         }
         let Some(stream) = self.table.get_mut(&key) else { return };
-        if stream.is_new() {
+        if stream.is_new() && event.family != 0 {
             (stream.setting.local, stream.setting.remote) = ends(event);
             if !stream.setting.sides_known && stream.setting.from_start {
                 stream.setting.side = side_of_first(way);
@@ -179,15 +195,51 @@ impl Sockets {
         if stream.deadline == u64::MAX || stream.waits() {
             self.table.schedule(key, sink);
         }
+        if kind.is_plaintext
+            && event.inode == 0
+            && event.at == 0
+            && let Some(inode) = self.beneath.plaintext(thread, way, key, event.total, sink.limits.threads)
+        {
+            self.find_beneath(event, key, inode, sink);
+        }
+    }
+
+    /// The socket below a TLS connection that does not tell it shows, if that is below no other.
+    fn find_beneath(&mut self, event: &SocketEvent, key: Key, inode: u64, sink: &mut Sink) {
+        let is_taken = self.table.socket(inode).is_some_and(|socket| socket.had_plaintext);
+        if !is_taken && self.table.get_mut(&key).is_some_and(|stream| stream.setting.inode == 0) {
+            self.settle(event, key, inode, sink);
+        }
+    }
+
+    /// The socket below a TLS connection is known at last.
+    fn settle(&mut self, event: &SocketEvent, key: Key, inode: u64, sink: &mut Sink) {
+        self.table.bind(key, inode);
+        if event.inode == inode {
+            self.table.note(event, sink);
+        }
+        let Some(socket) = self.table.socket(inode) else { return };
+        (socket.had_plaintext, socket.is_encrypted) = (true, true);
+        let (side, addresses) = (socket.side, socket.addresses);
+        let Some(stream) = self.table.get_mut(&key) else { return };
+        if let Some((local, remote)) = addresses.filter(|_| stream.is_unsettled) {
+            let guess = || self.listening.side(event.netns, local, remote);
+            let (side, sides_known) = side.map_or_else(guess, |side| (side, true));
+            let setting = &mut stream.setting;
+            (setting.local, setting.remote) = (local.into(), remote.into());
+            (setting.side, setting.sides_known) = (side, sides_known);
+        }
+        stream.setting.from_start = side.is_some() && stream.begins_at_0();
+        stream.settle(sink);
     }
 
     /// A stream that is not known yet, or no longer.
     fn join(&mut self, event: &SocketEvent, key: Key, kind: Kind, piece: &Piece, sink: &mut Sink) {
         let side = self.table.socket(event.inode).and_then(|socket| socket.side);
         let setting = self.setting(event, kind, side, piece.way);
-        sink.stats.streams_unaddressed += u64::from(event.family == 0);
         let stream = self.table.insert(key, setting, sink);
         if kind.is_plaintext {
+            stream.is_unsettled = event.inode == 0;
             // Both directions are counted from when the connection was first seen.
             let is_first = piece.seq == Some(0);
             if is_first {
@@ -212,8 +264,7 @@ impl Sockets {
         if is_other || stream.is_over_before(piece) {
             self.table.remove(key, counts_from(event), sink);
         } else if inode == 0 && event.inode != 0 {
-            self.table.bind(key, event.inode);
-            self.table.note(event, sink);
+            self.settle(event, key, event.inode, sink);
         }
     }
 

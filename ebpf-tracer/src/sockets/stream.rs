@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     /// Messages so far whose beginning was seen.
     pub(crate) messages: u64,
     is_used: bool,
+    /// Its socket is not known yet: it waits for that as for missing bytes.
+    pub(crate) is_unsettled: bool,
     /// When something happened on it last.
     pub(crate) last_ns: u64,
     /// When it is looked at again.
@@ -64,6 +66,7 @@ impl Stream {
             datagram: None,
             messages: 0,
             is_used: false,
+            is_unsettled: false,
             last_ns: setting.begun_ns,
             deadline: u64::MAX,
         }
@@ -99,10 +102,22 @@ impl Stream {
             let fills = piece.seq.is_some() && self.waiting.iter().any(|waiting| waiting.way == piece.way);
             !self.waiting.is_empty() && !fills
         };
-        if is_ahead || overtakes() {
+        if self.is_unsettled || is_ahead || overtakes() {
             self.wait(piece, sink);
         } else {
             self.hand_on(piece, sink);
+            self.hand_on_waiting(sink);
+        }
+    }
+
+    /// Whether what waits begins with the first byte that was counted.
+    pub(crate) fn begins_at_0(&self) -> bool {
+        self.waiting.front().is_some_and(|first| first.seq == Some(0))
+    }
+
+    /// Its socket is known, or nobody tells it.
+    pub(crate) fn settle(&mut self, sink: &mut Sink) {
+        if std::mem::take(&mut self.is_unsettled) {
             self.hand_on_waiting(sink);
         }
     }
@@ -152,7 +167,7 @@ impl Stream {
             || self.waiting_bytes > bytes
             || (sink.gap_bytes > total && self.waiting_bytes > 0)
         {
-            sink.stats.gaps_hurried += 1;
+            sink.stats.gaps_hurried += u64::from(!self.is_unsettled);
             self.give_up(sink);
         }
     }
@@ -167,6 +182,9 @@ impl Stream {
 
     /// Gives up what is missing before the first that waits, so that this or one before it in its direction is next.
     fn give_up(&mut self, sink: &mut Sink) {
+        if self.is_unsettled {
+            return self.settle(sink);
+        }
         let Some(way) = self.waiting.front().map(|first| first.way) else { return };
         let direction = &mut self.ways[way as usize];
         let missing = |piece: &Piece| match direction.place(piece) {
@@ -240,6 +258,7 @@ impl Stream {
         };
         if self.number.is_none() {
             self.number = sink.open(self.opening(sink));
+            sink.stats.streams_unaddressed += u64::from(self.number.is_some() && self.setting.inode == 0);
         }
         match self.number {
             Some(number) => sink.data(number, data, piece.mark),

@@ -15,6 +15,8 @@ use crate::sink::Sink;
 
 /// So many are looked at to find one that would end first.
 const EVICTION_LOOKS: usize = 8;
+/// So many streams of a socket are looked at when it seems to be closed: its own, and what goes through TLS.
+const CLOSING_LOOKS: usize = 4;
 
 /// Which stream. Of a socket they are told apart by its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,9 +39,9 @@ pub(super) struct Socket {
     /// A TLS connection over it was seen.
     pub(super) had_plaintext: bool,
     /// Addresses of a TCP connection, once both are known.
-    addresses: Option<(SocketAddr, SocketAddr)>,
+    pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
     /// Plaintext of it comes from elsewhere.
-    is_encrypted: bool,
+    pub(super) is_encrypted: bool,
     /// The last known descriptor was closed then.
     closed_ns: Option<u64>,
     holders: Vec<Holder>,
@@ -146,8 +148,11 @@ impl Table {
                 self.timers.insert((deadline, key));
                 continue;
             }
-            let time = socket.and_then(|socket| socket.closed_ns).unwrap_or(stream.last_ns);
-            self.remove(key, time, sink);
+            let (inode, last, is_new) = (stream.setting.inode, stream.last_ns, stream.is_new());
+            match socket.and_then(|socket| socket.closed_ns) {
+                Some(time) if !is_new => self.remove_socket(inode, time, sink),
+                time => self.remove(key, time.unwrap_or(last), sink),
+            }
         }
     }
 
@@ -176,7 +181,8 @@ impl Table {
 
     /// Ends all streams of a socket.
     pub(super) fn remove_socket(&mut self, inode: u64, time_ns: u64, sink: &mut Sink) {
-        for key in self.keys(inode) {
+        let keys: Vec<_> = self.keys(inode).collect();
+        for key in keys {
             self.remove(key, time_ns, sink);
         }
     }
@@ -243,14 +249,17 @@ impl Table {
             return;
         }
         socket.closed_ns = Some(time_ns);
-        for key in self.keys(inode) {
+        // The first that is looked at ends the others. A process that opens and closes descriptors all the time does not make all of
+        // them be looked at each time.
+        let first: Vec<_> = self.keys(inode).take(CLOSING_LOOKS).collect();
+        for key in first {
             self.schedule(key, sink);
         }
     }
 
-    fn keys(&self, inode: u64) -> Vec<Key> {
+    fn keys(&self, inode: u64) -> impl Iterator<Item = Key> {
         let first = (inode, Key::Wire(0));
-        self.by_socket.range(first..).take_while(|(of, _)| *of == inode).map(|(_, key)| *key).collect()
+        self.by_socket.range(first..).take_while(move |(of, _)| *of == inode).map(|(_, key)| *key)
     }
 
     /// Ends the stream that would end first if nothing more came, or nearly so.
