@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ebpf_tracer::events::Ladder;
+use ebpf_tracer::events::{Counter, Ladder};
 use ebpf_tracer::{Capture, Filter, Kernel, Limits, Names};
 
 /// Short, and the best of many: what else runs on the machine only makes it slower.
@@ -37,7 +37,7 @@ fn main() {
     let all = ["without", "filtered out", "followed, 64 bytes", "followed, counts only"];
     let wanted = std::env::args().nth(1).unwrap_or_default();
     for name in all.into_iter().filter(|name| name.contains(&wanted)) {
-        let mut kernel = (name != "without").then(|| Kernel::load(&Limits::default()).unwrap());
+        let mut kernel = (name != "without").then(|| Kernel::load(&Limits { ring_bytes: 64 << 20, ..Limits::default() }).unwrap());
         if let Some(kernel) = &mut kernel {
             let only = if name == "filtered out" { BTreeSet::new() } else { BTreeSet::from([child.id()]) };
             kernel.follow(&Filter { processes: Names::Only(only), ..Filter::default() }).unwrap();
@@ -65,6 +65,8 @@ fn main() {
             }
         }
         drop(enabled);
+        let lost = kernel.counters().unwrap()[Counter::Lost as usize];
+        println!("{name}: {lost} messages found no room (they cost less)");
     }
     let mut base = None;
     for (name, [socket, getppid]) in table {
