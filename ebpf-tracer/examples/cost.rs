@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebpf_tracer::events::{Counter, Ladder};
-use ebpf_tracer::{Capture, Filter, Kernel, Limits, Names};
+use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, Names};
 
 /// Short, and the best of many: what else runs on the machine only makes it slower.
 const ROUNDS: u32 = 2000;
@@ -37,7 +37,8 @@ fn main() {
     let all = ["without", "filtered out", "followed, 64 bytes", "followed, counts only"];
     let wanted = std::env::args().nth(1).unwrap_or_default();
     for name in all.into_iter().filter(|name| name.contains(&wanted)) {
-        let mut kernel = (name != "without").then(|| Kernel::load(&Limits { ring_bytes: 64 << 20, ..Limits::default() }).unwrap());
+        let mut kernel = (name != "without")
+            .then(|| Kernel::load(&KernelLimits { ring_bytes: 64 << 20, ..KernelLimits::default() }).unwrap());
         if let Some(kernel) = &mut kernel {
             let only = if name == "filtered out" { BTreeSet::new() } else { BTreeSet::from([child.id()]) };
             kernel.follow(&Filter { processes: Names::Only(only), ..Filter::default() }).unwrap();

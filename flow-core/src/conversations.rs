@@ -77,6 +77,11 @@ impl Conversations {
         &self.clock
     }
 
+    /// What streams are read with, if payload is read: the parsers, the clock, and the last number that was given to a conversation.
+    pub(crate) fn reading(&mut self) -> Option<(&mut Reader, &Clock, &mut u64)> {
+        Some((self.reader.as_mut()?, &self.clock, &mut self.last_flow))
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
         stats.records_dropped += self.metrics_lost;
         if let Some(rollup) = &self.rollup {

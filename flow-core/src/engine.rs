@@ -1,12 +1,15 @@
 //! The engine: what was seen in, records out.
 
+use std::time::Duration;
+
 use protocol_parsers::Timestamp;
 
 use crate::ahead::Ahead;
 use crate::conversations::Conversations;
 use crate::decode::{Decoded, Decoder};
+use crate::streams::Streams;
 use crate::table::Lookup;
-use crate::{CallRecord, DropReason, FlowRecord, Layer, Metric, Options, Packet, Stats};
+use crate::{CallRecord, DropReason, FlowRecord, Layer, Metric, Options, Packet, Stats, StreamInput};
 
 /// What goes in.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,9 @@ pub enum Input<'a> {
     /// is on its way from the memory. What comes out of all of them waits, within [`Limits`](crate::Limits) and those of the parsers: some
     /// dozen frames at a time are enough.
     Packets(&'a [Packet<'a>]),
+    /// What happened on a stream that is in order already: data of a socket as a process sent or received it. What is read of it comes out
+    /// as calls and in metrics.
+    Stream(StreamInput<'a>),
 }
 
 /// So many packets are looked at ahead: their conversations fit into the first cache.
@@ -42,6 +48,7 @@ pub enum Output<'a> {
 pub struct FlowEngine {
     decoder: Decoder,
     conversations: Conversations,
+    streams: Streams,
     stats: Stats,
     /// Of the packets that were read ahead.
     layers: Vec<Layer>,
@@ -53,6 +60,7 @@ impl FlowEngine {
     pub fn new(options: Options) -> Self {
         Self {
             decoder: Decoder::new(&options.limits),
+            streams: Streams::new(options.limits.streams),
             conversations: Conversations::new(options),
             stats: Stats::default(),
             layers: Vec::new(),
@@ -64,6 +72,14 @@ impl FlowEngine {
         match input {
             Input::Packet(packet) => self.follow_all(&[packet]),
             Input::Packets(packets) => packets.chunks(AHEAD).for_each(|packets| self.follow_all(packets)),
+            Input::Stream(input) => self.read(&input),
+        }
+    }
+
+    fn read(&mut self, input: &StreamInput<'_>) {
+        self.advance(input.time());
+        if let Some((reader, clock, last_flow)) = self.conversations.reading() {
+            self.streams.handle(input, reader, clock, last_flow, &mut self.stats);
         }
     }
 
@@ -132,11 +148,16 @@ impl FlowEngine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let fragments = self.decoder.fragments.deadline().map(|deadline| self.conversations.clock().told_at(deadline));
-        self.conversations.poll_timeout().into_iter().chain(fragments).min()
+        let streams = self.streams.poll_timeout();
+        let streams = streams.map(|deadline| self.conversations.clock().told_at(deadline + Duration::from_nanos(1)));
+        self.conversations.poll_timeout().into_iter().chain(fragments).chain(streams).min()
     }
 
     /// Nothing more will come: ends everything.
     pub fn finish(&mut self) {
+        if let Some((reader, ..)) = self.conversations.reading() {
+            self.streams.finish(reader, &mut self.stats);
+        }
         self.conversations.finish(&mut self.stats);
         self.decoder.fragments.finish();
         self.count_fragments();
@@ -168,10 +189,21 @@ impl FlowEngine {
         self.conversations.len()
     }
 
+    /// Streams that are open now.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Brings everything to the present.
     #[inline(always)]
     fn advance(&mut self, time: Timestamp) {
         self.conversations.advance(time, &mut self.stats);
+        if self.streams.soonest() < self.conversations.clock().steady()
+            && let Some((reader, clock, _)) = self.conversations.reading()
+        {
+            self.streams.handle_timeout(reader, clock);
+        }
         self.decoder.fragments.expire(self.conversations.clock().steady());
         self.count_fragments();
     }

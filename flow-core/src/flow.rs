@@ -16,7 +16,7 @@ use crate::segments::Early;
 use crate::slab::Slab;
 use crate::tag::Tag;
 use crate::tcp::{Again, Ended, Handshake, Holes, Tcp};
-use crate::{Close, Confidence, Conversation, FlowRecord, Layer, Limits, Transport};
+use crate::{Close, Confidence, Conversation, Endpoint, FlowRecord, Layer, Limits, Transport};
 
 /// One conversation. A million of them are a million times this size.
 #[derive(Default)]
@@ -143,7 +143,7 @@ impl Who {
                     IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)))
                 }
             };
-            SocketAddr::new(host, self.between.ports[end])
+            Endpoint::Ip(SocketAddr::new(host, self.between.ports[end]))
         };
         Conversation {
             flow_id: self.tag.id(),
@@ -300,7 +300,7 @@ impl Flow {
             Transport::Tcp if self.is_over() => limits.tcp_closing,
             Transport::Tcp => limits.tcp_idle,
             Transport::Udp => limits.udp_idle,
-            Transport::Icmp => limits.icmp_idle,
+            _ => limits.icmp_idle,
         };
         self.quiet_since + patience
     }

@@ -29,6 +29,7 @@ mod shard;
 mod slab;
 mod stats;
 mod stream;
+mod streams;
 mod table;
 mod tag;
 mod tcp;
@@ -42,7 +43,9 @@ pub use limits::Limits;
 pub use metric::{Metric, MetricKey, MetricValues};
 pub use options::Options;
 pub use packet::{LinkType, Packet};
-pub use record::{CallRecord, Close, Confidence, Conversation, Counters, Durations, FlowRecord, Sides, Transport};
+pub use record::{
+    CallRecord, Close, Confidence, Conversation, Counters, Durations, Endpoint, FlowRecord, Sides, Transport,
+};
 pub use shard::Sharder;
 pub use stats::{DropReason, Stats};
 pub use stream::{StreamEvent, StreamInput, StreamOpening};

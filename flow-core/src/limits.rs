@@ -9,6 +9,8 @@ pub struct Limits {
     /// Conversations followed at once. Beyond it the one that would end first if nothing more came makes room: of those that only one
     /// end takes part in as long as there are any.
     pub flows: usize,
+    /// Streams open at once. Others are left out until one of them is closed: who opens them knows which are still needed.
+    pub streams: usize,
     /// A TCP connection without a packet for this long has ended.
     pub tcp_idle: Duration,
     /// A TCP connection that both sides closed, or one reset, is kept this long for what still comes.
@@ -48,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             flows: 1_000_000,
+            streams: 1_000_000,
             tcp_idle: Duration::from_secs(300),
             tcp_closing: Duration::from_secs(2),
             udp_idle: Duration::from_secs(60),

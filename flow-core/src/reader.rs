@@ -25,7 +25,7 @@ impl Reading {
         let opening = match flow.marks.transport() {
             Transport::Tcp if is_client_sure => Opening::TCP,
             Transport::Tcp => Opening::TCP_JOINED,
-            Transport::Udp | Transport::Icmp => Opening::UDP,
+            _ => Opening::UDP,
         };
         let server_port = Some(flow.who.between.ports[flow.marks.client().other()]);
         let connection = Connection::new(Opening { server_port, ..opening });
@@ -73,11 +73,29 @@ pub(crate) struct Speakers<'a> {
     pub(crate) base: [Option<u32>; 2],
 }
 
+/// Whose calls they are.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    pub(crate) conversation: Conversation,
+    /// TCP sequence numbers of the sides' first bytes.
+    pub(crate) base: Sides<Option<u32>>,
+    /// The stream, if it came as one.
+    pub(crate) stream: Option<u64>,
+}
+
+impl Speakers<'_> {
+    fn owner(&self) -> Owner {
+        let Self { who, marks, addresses, base } = *self;
+        let client = marks.client();
+        let base = Sides { client: base[client], server: base[client.other()] };
+        Owner { conversation: who.conversation(marks, client, addresses), base, stream: None }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Ready {
     calls: usize,
-    conversation: Conversation,
-    base: Sides<Option<u32>>,
+    owner: Owner,
 }
 
 impl Reader {
@@ -103,19 +121,36 @@ impl Reader {
         let Piece { time, offset, bytes, missing } = piece;
         let chunk = StreamChunk { side, time, offset, bytes, missing: u64::from(missing) };
         self.dissector.push(connection, chunk);
-        self.collect(speakers);
+        self.collect(|| speakers.owner());
+    }
+
+    /// Takes bytes of a stream, in their order.
+    pub(crate) fn push(&mut self, owner: Owner, connection: &mut Connection, chunk: StreamChunk<'_>) {
+        self.dissector.push(connection, chunk);
+        self.collect(|| owner);
     }
 
     /// Ends requests whose deadline has passed.
     pub(crate) fn handle_timeout(&mut self, speakers: Speakers<'_>, connection: &mut Connection, now: Timestamp) {
         self.dissector.handle_timeout(connection, now);
-        self.collect(speakers);
+        self.collect(|| speakers.owner());
+    }
+
+    /// The same of a stream.
+    pub(crate) fn time_out(&mut self, owner: Owner, connection: &mut Connection, now: Timestamp) {
+        self.dissector.handle_timeout(connection, now);
+        self.collect(|| owner);
     }
 
     /// When a request's deadline passes, or that of bytes which others wait for.
     pub(crate) fn poll_timeout(&self, flow: &Flow) -> Option<Timestamp> {
-        let request = flow.reading.as_deref()?.connection.poll_timeout(&self.dissector.options().limits);
+        let request = self.deadline(&flow.reading.as_deref()?.connection);
         request.into_iter().chain(flow.early_deadline()).min()
+    }
+
+    /// When a request's deadline passes.
+    pub(crate) fn deadline(&self, connection: &Connection) -> Option<Timestamp> {
+        connection.poll_timeout(&self.dissector.options().limits)
     }
 
     pub(crate) fn has_calls(&self) -> bool {
@@ -125,18 +160,21 @@ impl Reader {
     /// Nothing more will come of this conversation.
     pub(crate) fn close(&mut self, speakers: Speakers<'_>, connection: &mut Connection) {
         self.dissector.close(connection);
-        self.collect(speakers);
+        self.collect(|| speakers.owner());
+    }
+
+    /// The same of a stream.
+    pub(crate) fn end(&mut self, owner: Owner, connection: &mut Connection) {
+        self.dissector.close(connection);
+        self.collect(|| owner);
     }
 
     /// Notes whose the calls are that have come since.
-    fn collect(&mut self, speakers: Speakers<'_>) {
+    fn collect(&mut self, owner: impl FnOnce() -> Owner) {
         let calls = self.dissector.ready_calls().saturating_sub(self.waiting);
         if calls > 0 {
             self.waiting += calls;
-            let Speakers { who, marks, addresses, base } = speakers;
-            let client = marks.client();
-            let base = Sides { client: base[client], server: base[client.other()] };
-            self.ready.push_back(Ready { calls, conversation: who.conversation(marks, client, addresses), base });
+            self.ready.push_back(Ready { calls, owner: owner() });
         }
     }
 
@@ -166,13 +204,14 @@ impl Reader {
 
 impl Ready {
     fn record<'a>(&self, id: u64, call: Call<'a>) -> CallRecord<'a> {
-        let Self { conversation, base, .. } = *self;
+        let Owner { conversation, base, stream } = self.owner;
         let turned = Conversation { client: conversation.server, server: conversation.client, ..conversation };
         let conversation = if call.client() == Side::Client { conversation } else { turned };
         let seq = |side: Side, offset: Option<u64>| Some(base.of(side)?.wrapping_add(offset? as u32));
         CallRecord {
             id,
             conversation,
+            stream,
             tcp_seq_request: seq(call.requester(), call.request_offset()),
             tcp_seq_response: seq(call.answerer(), call.response_offset()),
             call,

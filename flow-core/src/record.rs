@@ -1,7 +1,7 @@
 //! What comes out. Names and meanings are those of the records the agent prints.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use protocol_parsers::{Call, Protocol, Side, Timestamp};
@@ -18,6 +18,10 @@ pub enum Transport {
     Udp,
     /// ICMP (RFC 792) and ICMPv6 (RFC 4443). Both ports of a conversation are the identifier of an echo, or 0.
     Icmp,
+    /// A stream over Unix sockets (unix(7)).
+    Unix,
+    /// Datagrams over Unix sockets.
+    UnixDatagram,
 }
 
 impl Transport {
@@ -28,6 +32,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
             Self::Icmp => "icmp",
+            Self::Unix | Self::UnixDatagram => "unix",
         }
     }
 
@@ -37,6 +42,8 @@ impl Transport {
             Self::Tcp => Tuple::TCP,
             Self::Udp => Tuple::UDP,
             Self::Icmp => Tuple::ICMP,
+            // Never in packets.
+            Self::Unix | Self::UnixDatagram => 0,
         }
     }
 }
@@ -200,6 +207,50 @@ impl Confidence {
     }
 }
 
+/// One end of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// An address and a port.
+    Ip(SocketAddr),
+    /// A Unix socket, by the number of its inode.
+    Unix(u64),
+}
+
+impl Endpoint {
+    /// The address. Of a Unix socket the IPv6 address whose lower half is the number: that is how records keep it.
+    #[must_use]
+    pub const fn ip(self) -> IpAddr {
+        match self {
+            Self::Ip(address) => address.ip(),
+            Self::Unix(inode) => IpAddr::V6(Ipv6Addr::from_bits(inode as u128)),
+        }
+    }
+
+    /// The port; 0 of a Unix socket.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix(_) => 0,
+        }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(inode) => f.pad(&format!("unix:[{inode}]")),
+        }
+    }
+}
+
 /// Who talks to whom, and where it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversation {
@@ -208,9 +259,9 @@ pub struct Conversation {
     /// How its bytes travel.
     pub transport: Transport,
     /// Who opened it.
-    pub client: SocketAddr,
+    pub client: Endpoint,
     /// The other side.
-    pub server: SocketAddr,
+    pub server: Endpoint,
     /// The interface that saw it, as the caller numbers them.
     pub interface: u32,
 }
@@ -344,6 +395,8 @@ pub struct CallRecord<'a> {
     pub id: u64,
     /// The conversation, its client being the one who asked.
     pub conversation: Conversation,
+    /// The stream it was read from, as its [`StreamInput`](crate::StreamInput) numbers it; `None` where packets told it.
+    pub stream: Option<u64>,
     /// TCP sequence number of the request's first byte.
     pub tcp_seq_request: Option<u32>,
     /// TCP sequence number of the answer's first byte.

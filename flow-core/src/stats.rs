@@ -67,6 +67,14 @@ pub struct Stats {
     pub flows_closed: u64,
     /// Of these, ended to make room: [`Limits::flows`](crate::Limits::flows).
     pub flows_evicted: u64,
+    /// Streams that were opened: [`StreamEvent::Open`](crate::StreamEvent::Open).
+    pub streams_opened: u64,
+    /// Streams that were closed.
+    pub streams_closed: u64,
+    /// Streams that found no room: [`Limits::streams`](crate::Limits::streams).
+    pub streams_refused: u64,
+    /// Data and ends of streams that are not open, those that found no room among them.
+    pub stream_events_unknown: u64,
     /// Payload bytes handed to the parsers in order.
     pub bytes_delivered: u64,
     /// Payload bytes that had been delivered before.

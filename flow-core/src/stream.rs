@@ -1,10 +1,8 @@
 //! Streams that come in their order from elsewhere than packets: what a process sends and receives on a socket.
 
-use std::net::SocketAddr;
-
 use protocol_parsers::{StreamChunk, Timestamp};
 
-use crate::Transport;
+use crate::{Endpoint, Transport};
 
 /// Something that happened on a stream.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +11,16 @@ pub struct StreamInput<'a> {
     pub stream: u64,
     /// What happened.
     pub event: StreamEvent<'a>,
+}
+
+impl StreamInput<'_> {
+    /// When it happened.
+    pub(crate) fn time(&self) -> Timestamp {
+        match self.event {
+            StreamEvent::Open(StreamOpening { time, .. }) | StreamEvent::Close { time } => time,
+            StreamEvent::Data { chunk, .. } => chunk.time,
+        }
+    }
 }
 
 /// What happens on a stream.
@@ -43,9 +51,9 @@ pub struct StreamOpening {
     /// How the bytes travel.
     pub transport: Transport,
     /// Who opened it, or is taken for that.
-    pub client: SocketAddr,
+    pub client: Endpoint,
     /// The other side.
-    pub server: SocketAddr,
+    pub server: Endpoint,
     /// Where it is seen, as the caller numbers such places.
     pub interface: u32,
     /// Whether the data begins with the stream's first bytes. False when it was joined later.

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 ///   metaflow-agent replay capture.pcapng           what is in a file
 ///   tcpdump -w - | metaflow-agent replay -         what others capture
 ///   metaflow-agent run --server 127.0.0.1:7700     the daemon
+///   metaflow-agent doctor                          what works here
 ///
 /// Exit codes: 0 ok, 1 nothing found or refused by the server, 2 usage,
 /// 65 damaged input, 69 server or interface not to be had, 77 no
@@ -37,6 +38,8 @@ pub enum Command {
     Watch(WatchOptions),
     /// Observe for good and send everything to a server
     Run(RunOptions),
+    /// Try what works on this machine, and say how to mend what does not
+    Doctor(DoctorOptions),
 }
 
 /// What to read, and where to.
@@ -86,6 +89,14 @@ pub struct WatchOptions {
     /// End after this many records.
     #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+}
+
+/// How to tell what works.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorOptions {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to observe, and where to.
@@ -167,7 +178,7 @@ fn server(text: &str) -> Result<String, String> {
 pub(crate) fn log_to_stderr(cli: &Cli) {
     let default = match cli.command {
         Command::Run(_) => "info",
-        Command::Replay(_) | Command::Watch(_) => "warn",
+        Command::Replay(_) | Command::Watch(_) | Command::Doctor(_) => "warn",
     };
     let filter = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = filter.and_then(|filter| EnvFilter::try_new(filter).ok()).unwrap_or_else(|| EnvFilter::new(default));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod doctor;
 mod engines;
 mod failure;
 mod lane;
@@ -19,7 +20,7 @@ mod uplink;
 mod watch;
 mod workers;
 
-pub use args::{Cli, Command, Kinds, OutputFormat, ReplayOptions, RunOptions, WatchOptions};
+pub use args::{Cli, Command, DoctorOptions, Kinds, OutputFormat, ReplayOptions, RunOptions, WatchOptions};
 pub use failure::{Failure, complain};
 
 /// Does what the command line says.
@@ -32,5 +33,6 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Replay(options) => replay::replay(&options),
         Command::Watch(options) => watch::watch(&options),
         Command::Run(options) => run::run(&options),
+        Command::Doctor(options) => doctor::doctor(&options),
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Places {
 impl Places {
     pub(crate) fn of(&self, conversation: &Conversation) -> Place<'_> {
         let Conversation { transport, client, server, interface, .. } = *conversation;
-        self.find(transport, client.ip(), server, interface)
+        self.find(transport, client.ip(), SocketAddr::new(server.ip(), server.port()), interface)
     }
 
     pub(crate) fn of_metric(&self, key: &MetricKey) -> Place<'_> {
@@ -132,7 +132,7 @@ impl LivePlaces {
         let transport = match transport {
             Transport::Tcp => metaflow_discovery::Transport::Tcp,
             Transport::Udp => metaflow_discovery::Transport::Udp,
-            Transport::Icmp => return None,
+            _ => return None,
         };
         let Some(process) = self.host.listeners.find(transport, server) else {
             // If a request to look is waiting already, one is enough.

@@ -32,8 +32,8 @@ fn conversation() -> Conversation {
     Conversation {
         flow_id: 3,
         transport: Transport::Tcp,
-        client: address("10.0.0.1:40000"),
-        server: address("[2001:db8::1]:80"),
+        client: address("10.0.0.1:40000").into(),
+        server: address("[2001:db8::1]:80").into(),
         interface: 2,
     }
 }
@@ -51,6 +51,7 @@ fn with_call(then: impl FnOnce(&CallRecord<'_>)) {
         call,
         id: 9,
         conversation: conversation(),
+        stream: None,
         tcp_seq_request: Some(u32::MAX),
         tcp_seq_response: None,
     };

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use ebpf_tracer::events::{Counter, Flags, Header, Kind, Operation, ProcessEvent, SocketEvent, Source};
-use ebpf_tracer::{Capture, Filter, Kernel, Limits, LoadError, Names};
+use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names};
 use zerocopy::FromBytes;
 
 /// The programs, loaded; `None` where that is not permitted, and then it says so.
-pub(crate) fn kernel(limits: &Limits) -> Option<Kernel> {
+pub(crate) fn kernel(limits: &KernelLimits) -> Option<Kernel> {
     match Kernel::load(limits) {
         Ok(kernel) => Some(kernel),
         Err(error @ (LoadError::Permission { .. } | LoadError::Btf(_))) => {
@@ -157,7 +157,7 @@ pub(crate) fn only(pid: u32) -> Filter {
 
 /// Follows a program; `capture` says how.
 pub(crate) fn observe(capture: &Capture, program: &str) -> Option<Seen> {
-    let mut kernel = kernel(&Limits::default())?;
+    let mut kernel = kernel(&KernelLimits::default())?;
     kernel.capture(capture).unwrap();
     let mut observed = Observed::start(program);
     let pid = observed.pid();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ebpf_tracer::{Filter, Kernel, Limits, LoadError};
+use ebpf_tracer::{Filter, Kernel, KernelLimits, LoadError};
 
 use crate::lab::kernel;
 
@@ -44,7 +44,7 @@ fn vanish(ids: &BTreeSet<u32>) {
 
 #[test]
 fn nothing_stays_when_it_is_dropped() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     kernel.follow(&Filter::default()).unwrap();
     let ids = ids(&kernel);
     assert!(ids.len() >= 5 && loaded(&ids) == ids);
@@ -88,7 +88,7 @@ struct Held {
 impl Held {
     fn start(before: &[&str]) -> Option<Self> {
         // Only asked whether it is permitted at all.
-        drop(kernel(&Limits::default())?);
+        drop(kernel(&KernelLimits::default())?);
         if before.first().is_some_and(|program| Command::new(program).arg("--version").output().is_err()) {
             println!("skipped: {} is not installed", before[0]);
             return None;
@@ -118,7 +118,7 @@ fn held() {
     if std::env::var_os(HOLD).is_none() {
         return;
     }
-    let held = Kernel::load(&Limits::default());
+    let held = Kernel::load(&KernelLimits::default());
     match &held {
         Ok(kernel) => {
             let ids: Vec<_> = ids(kernel).iter().map(ToString::to_string).collect();

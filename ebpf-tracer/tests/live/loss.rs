@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ebpf_tracer::events::{Counter, Operation, ProcessEvent};
-use ebpf_tracer::{Capture, Limits};
+use ebpf_tracer::{Capture, KernelLimits};
 
 use crate::lab::{Event, Observed, drain, kernel, messages, only};
 
@@ -12,7 +12,7 @@ use crate::lab::{Event, Observed, drain, kernel, messages, only};
 fn a_ring_that_nobody_reads() {
     const MESSAGES: u64 = 3000;
     const LENGTH: u64 = 100;
-    let Some(mut kernel) = kernel(&Limits { ring_bytes: 64 << 10, ..Limits::default() }) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits { ring_bytes: 64 << 10, ..KernelLimits::default() }) else { return };
     let mut observed = Observed::start(&format!(
         r#"
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); s.connect(s.getsockname())
@@ -54,7 +54,7 @@ for i in range(5): s.send(b"again")
 #[test]
 fn events_that_are_no_messages_are_counted_apart() {
     const PAIRS: u64 = 1000;
-    let Some(mut kernel) = kernel(&Limits { ring_bytes: 16 << 10, ..Limits::default() }) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits { ring_bytes: 16 << 10, ..KernelLimits::default() }) else { return };
     let mut observed = Observed::start(&format!("for i in range({PAIRS}): socket.socketpair()"));
     kernel.follow(&only(observed.pid())).unwrap();
     observed.go();
@@ -68,7 +68,7 @@ fn events_that_are_no_messages_are_counted_apart() {
 
 #[test]
 fn more_threads_than_there_is_room_for() {
-    let Some(mut kernel) = kernel(&Limits { threads: 3, ..Limits::default() }) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits { threads: 3, ..KernelLimits::default() }) else { return };
     let mut observed = Observed::start(
         r#"
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); s.connect(s.getsockname())
@@ -94,7 +94,7 @@ for t in threads: t.join()
 fn many_short_processes_leave_nothing_behind() {
     const PROCESSES: usize = 500;
     // Room for a few at a time only: a name or a thread that stayed would be in the way.
-    let limits = Limits { threads: 16, processes: 16, ..Limits::default() };
+    let limits = KernelLimits { threads: 16, processes: 16, ..KernelLimits::default() };
     let Some(mut kernel) = kernel(&limits) else { return };
     let mut observed = Observed::start(&format!(
         r#"
@@ -120,7 +120,7 @@ for i in range({PROCESSES}): os.waitpid(os.posix_spawn("/bin/true", ["true"], os
 
 #[test]
 fn the_reader_is_woken_when_enough_waits() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     kernel.capture(&Capture { wake_bytes: 1 << 20, ..Capture::default() }).unwrap();
     let mut observed = Observed::start(
         r#"

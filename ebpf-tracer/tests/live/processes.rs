@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ebpf_tracer::events::{Operation, ProcessEvent};
-use ebpf_tracer::{Capture, Filter, Limits, Names};
+use ebpf_tracer::{Capture, Filter, KernelLimits, Names};
 
 use crate::lab::{Event, Observed, drain, kernel, messages, observe, only};
 
@@ -77,7 +77,7 @@ other.close()
 
 /// What was sent, under a filter that is made with the process and its ports.
 fn sent(filter: impl Fn(u32, u16) -> Filter) -> Option<Vec<String>> {
-    let mut kernel = kernel(&Limits::default())?;
+    let mut kernel = kernel(&KernelLimits::default())?;
     let mut observed = Observed::start(FAMILY);
     observed.go();
     let facts = observed.hear();
@@ -136,7 +136,7 @@ fn a_control_group_that_nobody_is_in() {
 
 #[test]
 fn the_reader_itself_is_never_followed() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     kernel.follow(&Filter::default()).unwrap();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(b"to myself", socket.local_addr().unwrap()).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ebpf_tracer::events::{Flags, Operation, Source};
-use ebpf_tracer::{Capture, Filter, Limits, TlsError};
+use ebpf_tracer::{Capture, Filter, KernelLimits, TlsError};
 
 use crate::lab::{Message, Observed, drain, kernel, messages, only};
 
@@ -51,7 +51,7 @@ fn library(pid: u32) -> PathBuf {
 
 #[test]
 fn plaintext_and_the_socket_below_it() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     kernel.capture(&Capture { head: 64 << 10, ..Capture::default() }).unwrap();
     let mut observed = Observed::start(&format!("{PROGRAM}{SOCKETS}"));
     let pid = observed.pid();
@@ -104,7 +104,7 @@ fn plaintext_and_the_socket_below_it() {
 
 #[test]
 fn plaintext_where_the_library_never_sees_a_socket() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     let mut observed = Observed::start(&format!(
         "{PROGRAM}{}",
         r#"
@@ -134,7 +134,7 @@ client.write(b"in memory"); assert server.read(100) == b"in memory"
 
 #[test]
 fn the_plain_forms_as_curl_calls_them() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     if Command::new("curl").arg("--version").output().is_err() {
         println!("skipped: curl is not installed");
         return;
@@ -180,7 +180,7 @@ server.shutdown()
 
 #[test]
 fn a_file_that_is_no_tls_library_is_named() {
-    let Some(mut kernel) = kernel(&Limits::default()) else { return };
+    let Some(mut kernel) = kernel(&KernelLimits::default()) else { return };
     kernel.follow(&Filter::default()).unwrap();
     let path = std::env::current_exe().unwrap();
     let error = kernel.attach_tls(&path, None).unwrap_err();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flow_core::{Counters, FlowEngine, FlowRecord, Input, LinkType, Metric, Options, Output, Packet, Sides};
+use flow_core::{StreamEvent, StreamInput};
 use protocol_parsers::{CallKind, Status, Timestamp};
 
 use crate::script::Frame;
@@ -23,6 +24,7 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
 pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) flow_id: u64,
+    pub(crate) stream: Option<u64>,
     pub(crate) protocol: String,
     pub(crate) kind: CallKind,
     pub(crate) status: Status,
@@ -91,6 +93,11 @@ impl Lab {
         self.take();
     }
 
+    pub(crate) fn stream(&mut self, stream: u64, event: StreamEvent<'_>) {
+        self.engine.handle(Input::Stream(StreamInput { stream, event }));
+        self.take();
+    }
+
     pub(crate) fn timeout(&mut self, now: Timestamp) {
         self.engine.handle_timeout(now);
         self.take();
@@ -124,6 +131,7 @@ impl Lab {
                 Output::Call(record) => self.calls.push(Call {
                     id: record.id,
                     flow_id: record.conversation.flow_id,
+                    stream: record.stream,
                     protocol: record.call.protocol().to_string(),
                     kind: record.call.kind(),
                     status: record.call.status(),
@@ -151,12 +159,14 @@ impl Lab {
         );
         assert_eq!(stats.flows_opened - stats.flows_closed, self.engine.open_flows() as u64);
         assert!(self.engine.open_flows() <= self.options.limits.flows.max(1));
+        assert_eq!(stats.streams_opened - stats.streams_closed, self.engine.open_streams() as u64);
+        assert!(self.engine.open_streams() <= self.options.limits.streams);
     }
 
     /// When nothing more comes, the sums of all records are what went in.
     fn check_totals(&self) {
         let stats = self.engine.stats();
-        assert_eq!((self.engine.open_flows(), stats.fragments_waiting), (0, 0));
+        assert_eq!((self.engine.open_flows(), self.engine.open_streams(), stats.fragments_waiting), (0, 0, 0));
         assert_eq!(self.engine.parser_stats().calls, self.calls.len() as u64);
         let mut followed = Counters::default();
         for flow in &self.flows {

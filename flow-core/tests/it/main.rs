@@ -13,6 +13,7 @@ mod limits;
 mod metrics;
 mod overtaken;
 mod script;
+mod sockets;
 mod states;
 mod streams;
 mod time;

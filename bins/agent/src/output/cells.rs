@@ -1,9 +1,8 @@
 //! The fields of records, by their names.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use flow_core::{CallRecord, Close, FlowRecord};
+use flow_core::{CallRecord, Close, Endpoint, FlowRecord};
 use metaflow_protocol::build::{Place, Process};
 use protocol_parsers::{Call, Protocol, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -17,7 +16,7 @@ pub(super) enum Cell<'a> {
     Flag(bool),
     /// A number that readers must not calculate with, written as text: JSON numbers of other languages have 53 bits.
     Id(u64),
-    Address(SocketAddr),
+    Address(Endpoint),
     Tunnel(&'a FlowRecord),
     Vlan(&'a FlowRecord),
     Attributes(Call<'a>),
@@ -80,7 +79,7 @@ cell_from! { 'a,
     u64 => Cell::Number;
     u32 => |number: u32| Cell::Number(number.into());
     bool => Cell::Flag;
-    SocketAddr => Cell::Address;
+    Endpoint => Cell::Address;
     Process<'a> => Cell::Process;
     Duration => |duration: Duration| Cell::Number(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     Protocol => |protocol: Protocol| Cell::Text(protocol.name());

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use flow_core::{CallRecord, Conversation, FlowRecord, Sides};
+use flow_core::{CallRecord, Conversation, Endpoint, FlowRecord, Sides};
 use metaflow_protocol::build::Place;
 use protocol_parsers::{Call, Timestamp};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -147,11 +146,13 @@ pub(super) fn day(time: Timestamp) -> u64 {
 }
 
 /// What was asked, and what was wrong with it. A host that is only the server's address stands in its own column already.
-fn request(call: &Call<'_>, server: SocketAddr) -> String {
+fn request(call: &Call<'_>, server: Endpoint) -> String {
     let verb = call.request_type().unwrap_or("?");
     let asked = call.resource().or(call.domain()).or(call.endpoint()).unwrap_or_default();
     let mut text = match call.domain() {
-        Some(host) if asked.starts_with('/') && host.parse() != Ok(server) => format!("{verb} {host}{asked}"),
+        Some(host) if asked.starts_with('/') && host.parse().ok().map(Endpoint::Ip) != Some(server) => {
+            format!("{verb} {host}{asked}")
+        }
         // Redis commands stand in both.
         _ if asked.starts_with(verb) => asked.to_owned(),
         _ => format!("{verb} {asked}"),

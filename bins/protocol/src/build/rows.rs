@@ -1,13 +1,13 @@
 //! Rows of one table in the making.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_array::builder::ArrayBuilder;
 use arrow_schema::ArrowError;
-use flow_core::{Counters, Durations, Sides};
+use flow_core::{Counters, Durations, Endpoint, Sides};
 
 use super::Process;
 use super::column::ColumnBuilder;
@@ -131,7 +131,7 @@ impl Rows {
         }
     }
 
-    pub(super) fn socket(&mut self, address_name: &'static str, port_name: &'static str, address: SocketAddr) {
+    pub(super) fn socket(&mut self, address_name: &'static str, port_name: &'static str, address: Endpoint) {
         self.address(address_name, address.ip());
         self.u16(port_name, address.port());
     }
