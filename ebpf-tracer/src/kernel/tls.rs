@@ -52,7 +52,7 @@ pub struct TlsHooks {
 
 impl Kernel {
     /// Hooks into a TLS library (OpenSSL 1.1 or 3, or one with the same functions), in all processes that use this file, or in one.
-    /// Only what is followed is seen. Each call of such a function then takes some microseconds longer.
+    /// Only what is followed is seen. Each call of such a function then takes some microseconds longer. It takes `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     /// Which function or right is missing; see [`TlsError`]. Nothing stays attached then.
@@ -103,7 +103,10 @@ impl Kernel {
             ProgramError::UProbeError(UProbeError::SymbolError { .. }) => {
                 TlsError::NoSymbol { path: path.to_owned(), function }
             }
-            source => TlsError::Attach { path: path.to_owned(), function, source: Box::new(source) },
+            source => match error::hook(&source) {
+                Some(error) => error.into(),
+                None => TlsError::Attach { path: path.to_owned(), function, source: Box::new(source) },
+            },
         })
     }
 
