@@ -13,6 +13,7 @@ mod plot;
 pub mod readers;
 mod report;
 mod timing;
+pub mod tracer;
 pub mod traffic;
 
 pub use report::Report;
@@ -22,4 +23,5 @@ pub use timing::{cpu_time, fastest};
 pub type Suite = (&'static str, fn(bool) -> anyhow::Result<Report>);
 
 /// Every suite.
-pub const SUITES: &[Suite] = &[("flow", flow::run), ("scaling", flow::scaling::run), ("parsers", parsers::run)];
+pub const SUITES: &[Suite] =
+    &[("flow", flow::run), ("scaling", flow::scaling::run), ("parsers", parsers::run), ("tracer", tracer::run)];

@@ -1,12 +1,42 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
+mod clock;
+mod container;
+mod event;
+mod evidence;
+mod hash;
 mod kernel;
+mod limits;
+mod marks;
+mod order;
 mod probe;
+mod proc;
+mod processes;
+mod recording;
+mod sink;
+mod sockets;
+mod stats;
+mod threads;
 mod tls;
+mod tracer;
 
+pub use budget::Budget;
+pub use clock::Clock;
+pub use container::container_id;
+pub use event::{Event, EventError};
+pub use evidence::Evidence;
 pub use kernel::{
     BtfError, Capture, Filter, Kernel, KernelLimits, KernelTypes, LoadError, MapError, Names, TlsError, TlsHooks,
 };
+pub use limits::Limits;
+pub use marks::Mark;
 pub use metaflow_ebpf_common as events;
 pub use probe::{Finding, Found, Rights, probe};
-pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, Unseen};
+pub use proc::{Connection, ConnectionState, Proc};
+pub use processes::{Process, Snapshot};
+pub use recording::{Entry, Recording, RecordingError, RecordingWriter};
+pub use sockets::Places;
+pub use stats::Stats;
+pub use tls::{FileId, TlsContents, TlsKind, TlsLibraries, TlsLibrary, TlsUnseen, TlsWatch, Unseen};
+pub use tracer::Tracer;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use protocol_parsers::Timestamp;
 
 use crate::clock::Clock;
-use crate::decode::{Header, TcpHeader, View};
+use crate::decode::{Header, View};
 use crate::flow::{Addresses, Between, Flow, Who};
 use crate::key::End;
 use crate::opening::Opening;
 use crate::reader::{Reader, Speakers};
 use crate::rollup::{Rollup, Rows};
-use crate::segments::Passage;
+use crate::segments::{Passage, segment};
 use crate::servers::Servers;
 use crate::table::{Found, Lookup, Reason, Slot, Table};
 use crate::tag::Tag;
@@ -167,10 +167,23 @@ impl Conversations {
         lookup: Lookup,
         stats: &mut Stats,
     ) {
-        let guess = lookup.guess.filter(|slot| {
-            self.table.is_at(*slot, &view.tuple, packet.interface, layers) && !self.is_reused(*slot, view)
-        });
-        let (slot, is_new) = match guess {
+        let mut guess = match lookup.found {
+            Some(Found::Flow(slot)) => {
+                self.table.get_at(slot, &view.tuple, packet.interface, layers).map(|flow| (slot, flow))
+            }
+            _ => None,
+        };
+        if let (Some((slot, flow)), Header::Tcp(header)) = (&mut guess, &view.header) {
+            let (payload, reader) = (view.payload_len(), &self.reader);
+            let is_noted = self.rollup.is_none() || self.touched.is_noted(*slot);
+            let is_read = reader.is_some() && (payload > 0 || flow.reading.is_some());
+            let segment = Segment { from: view.from, time: packet.time, header, options: view.options(), payload };
+            if is_noted & !is_read && flow.take_plain(&segment, view.frame_bytes, self.clock.steady()) {
+                return;
+            }
+        }
+        let guess = guess.map(|(slot, _)| slot);
+        let (slot, is_new) = match guess.filter(|slot| !self.is_reused(*slot, view)) {
             Some(slot) => (slot, false),
             None => match self.enter(packet, view, layers, lookup.hash, stats) {
                 Some(entered) => entered,
@@ -185,15 +198,15 @@ impl Conversations {
         flow.count(view, packet.time, self.clock.steady());
         let mut shared = Shared { limits: &self.options.limits, stats, held: &mut self.held };
         let mut reader = self.reader.as_mut();
-        match view.header {
+        match &view.header {
             Header::Tcp(header) => {
-                segment(flow, addresses, &header, view, packet.time, reader.as_deref_mut(), &mut shared);
+                segment(flow, addresses, header, view, packet.time, reader.as_deref_mut(), &mut shared);
             }
             Header::Udp => {
                 flow.speak(view.from, packet.time);
                 datagram(flow, addresses, view, packet.time, reader.as_deref_mut(), shared.stats);
             }
-            Header::Icmp(echo) => echo.into_iter().for_each(|echo| flow.echo(view.from, packet.time, echo)),
+            Header::Icmp(echo) => echo.iter().for_each(|echo| flow.echo(view.from, packet.time, *echo)),
         }
         if flow.marks.was_opened_since(before) {
             self.servers.remember(&view.tuple, flow.marks.accepter());
@@ -290,7 +303,9 @@ impl Conversations {
     #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, stats: &mut Stats) {
         // As if those of the packet before had been handed out by now: rows come in the order in which they are first counted.
-        self.count_waiting_calls();
+        if self.reader.is_some() {
+            self.count_waiting_calls();
+        }
         self.clock.see(time);
         self.is_finished = false;
         while let Some((slot, reason)) = self.due() {
@@ -315,8 +330,8 @@ impl Conversations {
     /// Whether the packet opens another connection between the same ports.
     #[inline]
     fn is_reused(&self, slot: Slot, view: &View<'_>) -> bool {
-        let Header::Tcp(header) = view.header else { return false };
-        header.flags.syn() && self.table.look(slot).is_some_and(|flow| flow.is_reopened_by(view.from, &header))
+        let Header::Tcp(header) = &view.header else { return false };
+        header.flags.syn() && self.table.look(slot).is_some_and(|flow| flow.is_reopened_by(view.from, header))
     }
 
     fn make_room(&mut self, stats: &mut Stats) {
@@ -453,29 +468,6 @@ impl Conversations {
         if let Some(rollup) = &mut self.rollup {
             self.touched.roll(&mut self.table, rollup);
         }
-    }
-}
-
-/// A TCP segment: state, health, and the payload in order.
-#[inline]
-fn segment(
-    flow: &mut Flow,
-    addresses: &Addresses,
-    header: &TcpHeader,
-    view: &View<'_>,
-    time: Timestamp,
-    reader: Option<&mut Reader>,
-    shared: &mut Shared<'_>,
-) {
-    let (options, payload) = (view.options(), view.payload_len());
-    flow.segment(&Segment { from: view.from, time, header: *header, options, payload });
-    let flags = header.flags;
-    // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
-    let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
-    // Without payload so far, and none before this FIN, there is nothing to read.
-    let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
-    if view.payload_len() > 0 || flow.reading.is_some() || is_behind_payload {
-        Passage { flow, addresses, reader, shared }.take(header, view, time);
     }
 }
 

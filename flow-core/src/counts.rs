@@ -197,7 +197,7 @@ impl Brief {
     const BITS: u32 = 5;
     const MOST: u32 = (1 << Self::BITS) - 1;
 
-    #[inline]
+    #[inline(never)]
     fn add(&mut self, time: Time, duration: Duration) -> bool {
         let (place, shift) = (time as usize, time as u32 * 2 * Self::BITS);
         let count = self.more >> shift & Self::MOST;

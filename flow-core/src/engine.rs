@@ -87,45 +87,48 @@ impl FlowEngine {
     fn follow_all(&mut self, packets: &[Packet<'_>]) {
         self.layers.clear();
         let mut ahead = [const { None }; AHEAD];
-        for (packet, ahead) in packets.iter().zip(&mut ahead) {
+        let mut hashes = [0; AHEAD];
+        let mut found = [None; AHEAD];
+        let table = self.conversations.table();
+        for ((packet, ahead), hash) in packets.iter().zip(&mut ahead).zip(&mut hashes) {
             Ahead::read(packet, &mut self.decoder.layers, &mut self.layers, ahead);
             if let Some(ahead) = ahead {
-                let layers = ahead.layers(&self.layers);
-                ahead.hash = self.conversations.table().hash(&ahead.view.tuple, packet.interface, layers);
-                self.conversations.table().ask_for_place(ahead.hash);
+                *hash = table.hash(&ahead.view.tuple, packet.interface, ahead.layers(&self.layers));
+                table.ask_for_place(*hash);
             }
         }
-        for ahead in ahead.iter_mut().flatten() {
-            ahead.found = self.conversations.table().ask_for(ahead.hash);
+        let found = &mut found[..packets.len()];
+        for (hash, found) in hashes.iter().zip(&mut *found) {
+            *found = table.ask_for(*hash);
         }
-        for found in ahead.iter().flatten().filter_map(|ahead| ahead.found) {
-            self.conversations.ask_for_rest(found);
+        for found in found.iter().flatten() {
+            self.conversations.ask_for_rest(*found);
         }
-        for found in ahead.iter().flatten().filter(|ahead| ahead.has_layers()).filter_map(|ahead| ahead.found) {
-            self.conversations.table().ask_for_layers(found);
+        for found in ahead
+            .iter()
+            .zip(&*found)
+            .filter(|(ahead, _)| ahead.as_ref().is_some_and(Ahead::has_layers))
+            .filter_map(|(_, found)| *found)
+        {
+            table.ask_for_layers(found);
         }
-        for (packet, ahead) in packets.iter().zip(&ahead) {
-            self.follow(packet, ahead.as_ref());
-        }
-    }
-
-    /// Follows a packet, which was mostly read already.
-    #[inline]
-    fn follow(&mut self, packet: &Packet<'_>, ahead: Option<&Ahead<'_>>) {
-        self.stats.packets += 1;
-        self.advance(packet.time);
-        if let Some(ahead) = ahead {
-            self.stats.packets_followed += 1;
-            let layers = ahead.layers(&self.layers);
-            self.conversations.follow(packet, &ahead.view, layers, ahead.lookup(), &mut self.stats);
-        } else {
-            self.follow_piece(packet);
+        self.stats.packets += packets.len() as u64;
+        for (((packet, ahead), hash), found) in packets.iter().zip(&ahead).zip(hashes).zip(found) {
+            self.advance(packet.time);
+            if let Some(ahead) = ahead {
+                self.stats.packets_followed += 1;
+                let layers = ahead.layers(&self.layers);
+                self.conversations.follow(packet, &ahead.view, layers, Lookup { hash, found: *found }, &mut self.stats);
+            } else {
+                self.follow_piece(packet);
+            }
         }
     }
 
     /// Follows a packet that was not read ahead: a piece of a larger one, or one that is dropped.
     #[cold]
     fn follow_piece(&mut self, packet: &Packet<'_>) {
+        self.expire_fragments();
         match self.decoder.decode(packet) {
             Err(dropped) => self.stats.count_drop(dropped.reason, u64::from(dropped.frames)),
             Ok((Decoded::Waits, _)) => {}
@@ -133,7 +136,7 @@ impl FlowEngine {
                 self.stats.packets_followed += u64::from(view.frames);
                 let layers = layers.as_slice();
                 let hash = self.conversations.table().hash(&view.tuple, packet.interface, layers);
-                self.conversations.follow(packet, &view, layers, Lookup { hash, guess: None }, &mut self.stats);
+                self.conversations.follow(packet, &view, layers, Lookup { hash, found: None }, &mut self.stats);
             }
         }
         self.count_fragments();
@@ -204,6 +207,13 @@ impl FlowEngine {
         {
             self.streams.handle_timeout(reader, clock);
         }
+        if self.decoder.fragments.waiting() > 0 {
+            self.expire_fragments();
+        }
+    }
+
+    #[inline(never)]
+    fn expire_fragments(&mut self) {
         self.decoder.fragments.expire(self.conversations.clock().steady());
         self.count_fragments();
     }

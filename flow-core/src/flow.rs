@@ -24,9 +24,9 @@ pub(crate) struct Flow {
     pub(crate) who: Who,
     /// Times of its first and last packet.
     pub(crate) first: Timestamp,
-    last: Timestamp,
+    pub(crate) last: Timestamp,
     /// When the last packet came, on the steady clock.
-    quiet_since: Timestamp,
+    pub(crate) quiet_since: Timestamp,
     pub(crate) counts: Counts,
     pub(crate) tcp: Tcp,
     pub(crate) marks: Marks,
@@ -399,6 +399,11 @@ impl Flow {
         let piece = Piece { number: number + 1, first: None, before: self.totals() };
         self.side_mut().piece = Some(Box::new(piece));
         Some(record)
+    }
+
+    /// Whether it is recorded in pieces, of which one is over.
+    pub(crate) fn has_piece(&self) -> bool {
+        self.piece().is_some()
     }
 
     fn piece(&self) -> Option<&Piece> {

@@ -15,10 +15,7 @@ impl End {
 
     #[inline(always)]
     pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Low => Self::High,
-            Self::High => Self::Low,
-        }
+        Self::from_bit(matches!(self, Self::Low))
     }
 
     /// `Low` for false.
@@ -33,22 +30,14 @@ impl<T> std::ops::Index<End> for [T; 2] {
 
     #[inline(always)]
     fn index(&self, end: End) -> &T {
-        let [low, high] = self;
-        match end {
-            End::Low => low,
-            End::High => high,
-        }
+        &self[end as usize]
     }
 }
 
 impl<T> std::ops::IndexMut<End> for [T; 2] {
     #[inline(always)]
     fn index_mut(&mut self, end: End) -> &mut T {
-        let [low, high] = self;
-        match end {
-            End::Low => low,
-            End::High => high,
-        }
+        &mut self[end as usize]
     }
 }
 
@@ -96,9 +85,11 @@ impl Tuple {
     pub(crate) fn of(route: Route, protocol: u8, from_port: u16, to_port: u16) -> (Self, End) {
         match route {
             Route::V4 { from, to } => {
-                let high = (from, from_port) > (to, to_port);
-                let hosts = Hosts::V4(if high { [to, from] } else { [from, to] });
-                (Self { hosts, ports: ordered(high, from_port, to_port), protocol }, End::from_bit(high))
+                // Without a branch: nobody can foresee who sends next.
+                let (from, to) = (end_v4(from, from_port), end_v4(to, to_port));
+                let (low, high) = (from.min(to), from.max(to));
+                let hosts = Hosts::V4([(low >> 16) as u32, (high >> 16) as u32]);
+                (Self { hosts, ports: [low as u16, high as u16], protocol }, End::from_bit(from > to))
             }
             Route::V6 { from, to } => {
                 let high = (from, from_port) > (to, to_port);
@@ -121,13 +112,23 @@ impl Tuple {
     /// Hashes it with where it was seen. Interfaces that differ only above the lower 16 bits have the same hash.
     #[inline(always)]
     pub(crate) fn hash_at(&self, interface: u32, state: &mut impl Hasher) {
-        let [low, high] = self.ports.map(u64::from);
+        let [low, high] = self.ports;
+        let around = [u64::from(interface) << 48, u64::from(self.protocol) << 48];
+        let mut write = |[a, b]: [u64; 2]| state.write_u128(u128::from(a) << 64 | u128::from(b));
         match self.hosts {
-            Hosts::V4([a, b]) => state.write_u64(u64::from(a) << 32 | u64::from(b)),
-            Hosts::V6([[a, b], [c, d]]) => [a, b, c, d].into_iter().for_each(|word| state.write_u64(word)),
+            Hosts::V4([a, b]) => write([end_v4(a, low) | around[0], end_v4(b, high) | around[1]]),
+            Hosts::V6(hosts) => {
+                hosts.into_iter().for_each(&mut write);
+                write([u64::from(low) | around[0], u64::from(high) | around[1]]);
+            }
         }
-        state.write_u64(u64::from(interface) << 48 | low << 32 | high << 16 | u64::from(self.protocol));
     }
+}
+
+/// An address and a port in one word.
+#[inline(always)]
+fn end_v4(host: u32, port: u16) -> u64 {
+    u64::from(host) << 16 | u64::from(port)
 }
 
 #[inline(always)]

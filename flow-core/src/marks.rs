@@ -4,7 +4,7 @@ use crate::Transport;
 use crate::key::End;
 
 /// Yes or no, for each of these constants. Those that are there for each end are asked with [`Marks::of`].
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks(u32);
 
 impl Marks {
@@ -77,11 +77,27 @@ impl Marks {
         self.set(mark << end as u32, to);
     }
 
+    /// Takes a mark of this end away if `is_over`.
+    #[inline(always)]
+    pub(crate) fn clear_of(&mut self, end: End, mark: u32, is_over: bool) {
+        self.0 &= !((mark * u32::from(is_over)) << end as u32);
+    }
+
     /// Whether the handshake is complete, this end was seen, and did not reset the connection.
     #[inline(always)]
     pub(crate) fn is_under_way(self, from: End) -> bool {
         let seen = Self::ACK | Self::SEEN << from as u32;
         self.0 & (seen | Self::RESET << from as u32) == seen
+    }
+
+    /// Whether this is a TCP connection of which both ends were seen, beyond the handshake or without any, none of them is closing, and no
+    /// window is closed.
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        let seen = Self::SEEN * 3;
+        let special = (Self::RESET | Self::FIN | Self::WINDOW_CLOSED) * 3;
+        (self.0 & (Self::TRANSPORT | seen | special) == Transport::Tcp as u32 | seen)
+            & (self.0 & (Self::SYN_ACK | Self::ACK) != Self::SYN_ACK)
     }
 
     /// Whether both ends have a mark.

@@ -16,6 +16,16 @@ pub(crate) fn prefetch<T>(value: &T) {
     }
 }
 
+/// What is perhaps there and lies beside `value`, which was looked at already. Without a branch that nobody can foresee: where nothing
+/// is, the value itself is asked for once more.
+#[inline(always)]
+pub(crate) fn prefetch_beside<T, U>(value: &T, beside: Option<&U>) {
+    let here = std::ptr::from_ref(value).cast::<u8>();
+    let begin = beside.map_or(here, |beside| std::ptr::from_ref(beside).cast());
+    prefetch_line(begin);
+    prefetch_line(begin.wrapping_add(size_of::<U>() - 1));
+}
+
 const LINE: usize = 64;
 
 #[cfg(target_arch = "x86_64")]

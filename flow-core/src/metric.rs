@@ -14,9 +14,9 @@ use crate::{Counters, Durations, Transport};
 pub struct MetricKey {
     /// How the bytes travel.
     pub transport: Transport,
-    /// Who asked.
+    /// Who asked; `::` over Unix sockets.
     pub client: IpAddr,
-    /// Who answers.
+    /// Who answers; `::` over Unix sockets.
     pub server: IpAddr,
     /// Port of who answers.
     pub server_port: u16,

@@ -87,7 +87,7 @@ impl Opening {
         };
         let mut flow = Flow::new(Who { tag: Tag::new(id), between: self.between }, time, &view, &[]);
         flow.count(&view, time, self.since());
-        flow.segment(&Segment { from: view.from, time, header, options: view.options(), payload: 0 });
+        flow.segment(&Segment { from: view.from, time, header: &header, options: view.options(), payload: 0 });
         flow.who.tag.set_scale(view.from, (self.bits >> SCALE).checked_sub(1));
         flow
     }

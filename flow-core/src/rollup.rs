@@ -1,6 +1,6 @@
 //! Calls and transport counters → rows of metrics.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -10,7 +10,7 @@ use protocol_parsers::{Protocol, Status, Timestamp};
 
 use crate::memory::prefetch;
 use crate::metric::{Metric, MetricKey, MetricValues};
-use crate::record::{CallRecord, Conversation};
+use crate::record::{CallRecord, Conversation, Endpoint};
 use crate::{Limits, Transport};
 
 /// The lengths of the windows.
@@ -194,10 +194,15 @@ pub(crate) struct Key<'a> {
 impl Key<'_> {
     /// Of all that a conversation does.
     pub(crate) fn of(conversation: &Conversation, protocol: Option<Protocol>) -> Self {
+        // Every connection over Unix sockets has inodes of its own: rows of each would be as many as there are connections.
+        let host = |end: Endpoint| match end {
+            Endpoint::Ip(address) => address.ip(),
+            Endpoint::Unix(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
         Self {
             transport: conversation.transport,
-            client: conversation.client.ip(),
-            server: conversation.server.ip(),
+            client: host(conversation.client),
+            server: host(conversation.server),
             server_port: conversation.server.port(),
             interface: conversation.interface,
             protocol,

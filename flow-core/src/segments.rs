@@ -13,7 +13,7 @@ use crate::decode::{Region, TcpHeader, View};
 use crate::flow::{Addresses, Flow};
 use crate::key::End;
 use crate::reader::{Reader, Reading, Speakers};
-use crate::tcp::{Piece, Shared};
+use crate::tcp::{self, Piece, Shared};
 
 /// So many packets of a connection may overtake bytes that they acknowledge.
 const PACKETS: u8 = 32;
@@ -53,6 +53,29 @@ pub(crate) struct Passage<'a, 's> {
     pub(crate) addresses: &'a Addresses,
     pub(crate) reader: &'a mut Reader,
     pub(crate) shared: &'a mut Shared<'s>,
+}
+
+/// A TCP segment: state, health, and the payload in order.
+#[inline]
+pub(crate) fn segment(
+    flow: &mut Flow,
+    addresses: &Addresses,
+    header: &TcpHeader,
+    view: &View<'_>,
+    time: Timestamp,
+    reader: Option<&mut Reader>,
+    shared: &mut Shared<'_>,
+) {
+    let (options, payload) = (view.options(), view.payload_len());
+    flow.segment(&tcp::Segment { from: view.from, time, header, options, payload });
+    let flags = header.flags;
+    // Every receiver drops segments that acknowledge nothing, but for the first (RFC 9293 §3.10.7.4).
+    let Some(reader) = reader.filter(|_| !flags.rst() && (flags.ack() || flags.syn())) else { return };
+    // Without payload so far, and none before this FIN, there is nothing to read.
+    let is_behind_payload = flags.fin() && flow.first_byte(view.from) != Some(header.seq);
+    if view.payload_len() > 0 || flow.reading.is_some() || is_behind_payload {
+        Passage { flow, addresses, reader, shared }.take(header, view, time);
+    }
 }
 
 impl Passage<'_, '_> {

@@ -9,7 +9,7 @@ use crate::flow::{Addresses, Flow};
 use crate::index::Index;
 use crate::key::Tuple;
 use crate::marks::Marks;
-use crate::memory::prefetch;
+use crate::memory::{prefetch, prefetch_beside};
 use crate::opening::Opening;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
@@ -31,7 +31,7 @@ pub(crate) struct Lookup {
     /// Of its key.
     pub(crate) hash: u64,
     /// Where it was by its hash alone, a moment ago.
-    pub(crate) guess: Option<Slot>,
+    pub(crate) found: Option<Found>,
 }
 
 /// In the index, on the slots of those that are opening.
@@ -64,9 +64,37 @@ pub(crate) struct Table {
     pieces: Wheel,
     /// When the running pieces are over.
     piece_ends: Vec<Timestamp>,
-    vlan_in_key: bool,
-    /// The bits of an interface that are in the key: all or none.
+    scope: Scope,
+}
+
+/// What tells conversations apart beside addresses and ports.
+#[derive(Clone, Copy)]
+struct Scope {
+    vlans: bool,
+    /// The bits of an interface that count: all or none.
     interface_mask: u32,
+}
+
+impl Scope {
+    fn in_key(self, layers: &[Layer]) -> impl Iterator<Item = Layer> {
+        layers.iter().filter_map(move |layer| layer.in_key(self.vlans))
+    }
+
+    /// Whether what was taken off distinguishes no conversations.
+    fn are_alike(self, one: &[Layer], other: &[Layer]) -> bool {
+        one == other || self.in_key(one).eq(self.in_key(other))
+    }
+
+    /// Whether this is the conversation with this key.
+    #[inline(always)]
+    fn is_it(self, flow: &Flow, tuple: &Tuple, interface: u32, layers: &[Layer], addresses: &Addresses) -> bool {
+        let Flow { who, marks, side, .. } = flow;
+        who.between.is(tuple, marks.is_v6(), addresses)
+            && marks.transport().ip_protocol() == tuple.protocol
+            && (who.between.interface ^ interface) & self.interface_mask == 0
+            && (side.is_none() && layers.is_empty() || self.are_alike(flow.layers(), layers))
+            && who.tag.id() != 0
+    }
 }
 
 impl Table {
@@ -82,8 +110,10 @@ impl Table {
             requests: Wheel::new(),
             pieces: Wheel::new(),
             piece_ends: Vec::new(),
-            vlan_in_key: options.vlan_in_key,
-            interface_mask: if options.interface_in_key { u32::MAX } else { 0 },
+            scope: Scope {
+                vlans: options.vlan_in_key,
+                interface_mask: if options.interface_in_key { u32::MAX } else { 0 },
+            },
         }
     }
 
@@ -104,40 +134,31 @@ impl Table {
     #[inline]
     pub(crate) fn find(&self, hash: u64, tuple: &Tuple, interface: u32, layers: &[Layer]) -> Option<Found> {
         let found = self.index.find(hash, |slot| match found(slot) {
-            Found::Flow(slot) => self.is_at(slot, tuple, interface, layers),
+            Found::Flow(slot) => {
+                let flow = self.flows.get(slot);
+                flow.is_some_and(|flow| self.scope.is_it(flow, tuple, interface, layers, &self.addresses))
+            }
             Found::Opening(slot) => self.openings.get(slot).is_some_and(|opening| {
                 opening.between.is(tuple, opening.is_v6(), &self.addresses)
                     && tuple.protocol == Tuple::TCP
-                    && (opening.between.interface ^ interface) & self.interface_mask == 0
-                    && self.in_key(layers).next().is_none()
+                    && (opening.between.interface ^ interface) & self.scope.interface_mask == 0
+                    && self.scope.in_key(layers).next().is_none()
             }),
         });
         found.map(self::found)
     }
 
-    /// Whether the conversation with this key is there.
-    #[inline]
-    pub(crate) fn is_at(&self, slot: Slot, tuple: &Tuple, interface: u32, layers: &[Layer]) -> bool {
-        let Some(flow) = self.flows.get(slot) else { return false };
-        let Flow { who, marks, side, .. } = flow;
-        who.between.is(tuple, marks.is_v6(), &self.addresses)
-            && marks.transport().ip_protocol() == tuple.protocol
-            && (who.between.interface ^ interface) & self.interface_mask == 0
-            && (side.is_none() && layers.is_empty() || self.are_alike(flow.layers(), layers))
-            && who.tag.id() != 0
-    }
-
-    /// Whether layers distinguish no conversations.
-    fn are_alike(&self, one: &[Layer], other: &[Layer]) -> bool {
-        one == other || self.in_key(one).eq(self.in_key(other))
+    /// The conversation there, if it has this key.
+    #[inline(always)]
+    pub(crate) fn get_at(&mut self, slot: Slot, tuple: &Tuple, interface: u32, layers: &[Layer]) -> Option<&mut Flow> {
+        let Self { flows, addresses, scope, .. } = self;
+        flows.get_mut(slot).filter(|flow| scope.is_it(flow, tuple, interface, layers, addresses))
     }
 
     /// A conversation with this hash will be looked for soon.
     #[inline(always)]
     pub(crate) fn ask_for_place(&self, hash: u64) {
-        if let Some(bucket) = self.index.bucket(hash) {
-            prefetch(bucket);
-        }
+        self.index.window(hash).into_iter().for_each(prefetch);
     }
 
     /// And after that it will be looked at.
@@ -157,7 +178,7 @@ impl Table {
         let (between, is_v6) = match found {
             Found::Flow(slot) => {
                 let Some(flow) = self.flows.get(slot) else { return };
-                flow.side.as_deref().into_iter().for_each(prefetch);
+                prefetch_beside(flow, flow.side.as_deref());
                 flow.reading.as_deref().into_iter().for_each(prefetch);
                 // It will be filed anew when it is over.
                 if flow.marks.has(Marks::FIN * 3) {
@@ -357,17 +378,12 @@ impl Table {
         all
     }
 
-    fn in_key(&self, layers: &[Layer]) -> impl Iterator<Item = Layer> {
-        let vlans = self.vlan_in_key;
-        layers.iter().filter_map(move |layer| layer.in_key(vlans))
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, tuple: &Tuple, interface: u32, layers: &[Layer]) -> u64 {
         let mut hasher = self.random.build_hasher();
-        tuple.hash_at(interface & self.interface_mask, &mut hasher);
+        tuple.hash_at(interface & self.scope.interface_mask, &mut hasher);
         if !layers.is_empty() {
-            self.in_key(layers).for_each(|layer| layer.hash(&mut hasher));
+            self.scope.in_key(layers).for_each(|layer| layer.hash(&mut hasher));
         }
         hasher.finish()
     }

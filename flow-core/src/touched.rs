@@ -55,7 +55,7 @@ impl Touched {
     }
 
     #[inline]
-    fn is_noted(&self, slot: Slot) -> bool {
+    pub(crate) fn is_noted(&self, slot: Slot) -> bool {
         self.places.get(slot as usize).is_some_and(|place| *place != 0)
     }
 

@@ -6,6 +6,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["job", "calls"] {
+        return match benches::tracer::answer_calls() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
     if arguments.first().is_some_and(|argument| argument == "job") {
         return match benches::flow::jobs::run(&arguments[1..]) {
             Ok(lines) => {

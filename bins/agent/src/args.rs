@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 /// Examples:
 ///   metaflow-agent watch -i lo                     requests on loopback
 ///   metaflow-agent watch --kind calls -o jsonl     all interfaces, as JSON
+///   metaflow-agent watch --ebpf -- curl https://x  what curl asks, within TLS
 ///   metaflow-agent replay capture.pcapng           what is in a file
 ///   tcpdump -w - | metaflow-agent replay -         what others capture
 ///   metaflow-agent run --server 127.0.0.1:7700     the daemon
@@ -45,7 +47,7 @@ pub enum Command {
 /// What to read, and where to.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayOptions {
-    /// Capture files: pcap or pcapng, plain or compressed with gzip or zstd; - is standard input.
+    /// Capture files: pcap or pcapng, plain or compressed with gzip or zstd; - is standard input. Or recordings of watch --ebpf.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How to print: table on a terminal, else jsonl.
@@ -68,9 +70,21 @@ pub struct ReplayOptions {
 /// What to watch, and how to print it.
 #[derive(Debug, Clone, Args)]
 pub struct WatchOptions {
-    /// Interface to watch; may be given several times. All that are up, if none is given.
+    /// Interface to watch; may be given several times. All that are up, if none is given, unless --ebpf is.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
+    /// See what processes send and receive, also within TLS, by eBPF in the kernel: with process and thread, and without packets unless -i is given too.
+    #[arg(long)]
+    pub ebpf: bool,
+    /// Only what this process does, and those it starts; may be given several times.
+    #[arg(short, long, value_name = "PID", requires = "ebpf")]
+    pub pid: Vec<u32>,
+    /// Bytes of each message that are captured of what processes send and receive; how long it is is always known.
+    #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=16 << 20))]
+    pub payload: u32,
+    /// Write what the kernel tells into this file too, with the payload as it is: replay reads it, without any rights.
+    #[arg(long, value_name = "FILE", requires = "ebpf")]
+    pub record: Option<PathBuf>,
     /// How to print: table on a terminal, else jsonl.
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
@@ -89,6 +103,9 @@ pub struct WatchOptions {
     /// End after this many records.
     #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+    /// Run this command, and watch only what it does, and those it starts; ends with it.
+    #[arg(last = true, value_name = "COMMAND", requires = "ebpf", conflicts_with = "pid")]
+    pub command: Vec<OsString>,
 }
 
 /// How to tell what works.
@@ -105,6 +122,9 @@ pub struct RunOptions {
     /// Interface to observe; may be given several times. All that are up, also those that come later, if none is given.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
+    /// See also what processes send and receive, within TLS too, by eBPF in the kernel.
+    #[arg(long)]
+    pub ebpf: bool,
     /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
     #[arg(long)]
     pub no_redact: bool,
@@ -141,17 +161,23 @@ pub enum Kinds {
     Calls,
     /// One record per conversation, when it ends.
     Flows,
-    /// Both.
+    /// One record per thing that happened to a process or to the observation.
+    Events,
+    /// All of them.
     All,
 }
 
 impl Kinds {
     pub(crate) fn calls(self) -> bool {
-        self != Self::Flows
+        matches!(self, Self::Calls | Self::All)
     }
 
     pub(crate) fn flows(self) -> bool {
-        self != Self::Calls
+        matches!(self, Self::Flows | Self::All)
+    }
+
+    pub(crate) fn events(self) -> bool {
+        matches!(self, Self::Events | Self::All)
     }
 }
 

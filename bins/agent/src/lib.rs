@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod command;
 mod doctor;
 mod engines;
 mod failure;
@@ -16,6 +17,7 @@ mod rings;
 mod run;
 mod signals;
 mod sink;
+mod traced;
 mod uplink;
 mod watch;
 mod workers;

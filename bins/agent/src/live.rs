@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::place::{HostWatch, Places};
 use crate::rings::Rings;
 use crate::sink::{End, EngineTotals, Observed, Outlet, Sink};
+use crate::traced::{Traced, TracedWatch};
 use crate::uplink::Exclusions;
 
 /// How often time is told to the engines.
@@ -27,6 +28,8 @@ pub(crate) struct Live {
     host: HostWatch,
     places: Arc<Places>,
     start_ns: u64,
+    /// What observes processes at the same time.
+    beside: Option<TracedWatch>,
 }
 
 /// How an observation ended.
@@ -54,7 +57,12 @@ impl Live {
         let host = HostWatch::start()?;
         let rings = Rings::open(names, exclusions)?;
         let places = host.places(rings.interfaces());
-        Ok(Self { rings, host, places, start_ns: now_ns() })
+        Ok(Self { rings, host, places, start_ns: now_ns(), beside: None })
+    }
+
+    /// What processes do is observed at the same time, and counted in the totals.
+    pub(crate) fn beside(&mut self, traced: &Traced) {
+        self.beside = Some(traced.watch());
     }
 
     /// Names of the interfaces.
@@ -72,7 +80,6 @@ impl Live {
         stop: &Stop,
         until: Option<Instant>,
     ) -> Result<(Ended, Seen), Failure> {
-        outlet.begin();
         let mut engines = Engines::start(threads, options, &self.places, outlet, stop)?;
         let observed = self.observe(&mut engines, outlet, stop, until).and_then(|ended| {
             self.drain(&mut engines)?;
@@ -80,7 +87,8 @@ impl Live {
         });
         let finished = engines.finish();
         let rings = self.rings.counters();
-        let totals = self.observed(&finished.engines, finished.packets_refused, &rings);
+        let (all, messages_lost) = self.with_beside(finished.engines);
+        let totals = self.observed(&all, finished.packets_refused, &rings, messages_lost);
         let ended = observed.and_then(|ended| {
             finished.result?;
             outlet.end(&totals)?;
@@ -137,7 +145,8 @@ impl Live {
             self.move_on(engines);
         }
         let rings = self.rings.counters();
-        outlet.tick(&self.observed(&engines.totals(), engines.packets_refused(), &rings))
+        let (all, messages_lost) = self.with_beside(engines.totals());
+        outlet.tick(&self.observed(&all, engines.packets_refused(), &rings, messages_lost))
     }
 
     /// Where records are at is another from now on.
@@ -156,13 +165,21 @@ impl Live {
         Ok(())
     }
 
+    /// The engine of what processes do is one more.
+    fn with_beside(&self, mut engines: Vec<EngineTotals>) -> (Vec<EngineTotals>, u64) {
+        let beside = self.beside.as_ref().map(TracedWatch::totals).unwrap_or_default();
+        engines.push(beside.engine);
+        (engines, beside.lost)
+    }
+
     fn observed<'a>(
         &self,
         engines: &'a [EngineTotals],
         packets_refused: u64,
         rings: &'a [(String, RingCounters)],
+        messages_lost: u64,
     ) -> Observed<'a> {
-        Observed { start_ns: self.start_ns, now_ns: now_ns(), engines, packets_refused, rings }
+        Observed { start_ns: self.start_ns, now_ns: now_ns(), engines, packets_refused, rings, messages_lost }
     }
 }
 

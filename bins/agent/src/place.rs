@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_chan
 use std::thread;
 use std::time::Duration;
 
-use flow_core::{Conversation, MetricKey, Transport};
+use flow_core::{Conversation, MetricKey, Sides, Transport};
 use metaflow_discovery::{Listeners, LocalAddresses};
 use metaflow_packet_capture::Interface;
 use metaflow_protocol::build::{Place, Process};
@@ -35,7 +35,13 @@ impl Places {
 
     fn find(&self, transport: Transport, client: IpAddr, server: SocketAddr, interface: u32) -> Place<'_> {
         match self {
-            Self::File(name) => Place { observation_point: "unknown", capture: Some(name), process: None },
+            Self::File(name) => Place {
+                observation_point: "unknown",
+                capture: Some(name),
+                process: None,
+                paths: Sides::default(),
+                evidence: None,
+            },
             Self::Live(live) => live.find(transport, client, server, interface),
         }
     }
@@ -125,7 +131,8 @@ impl LivePlaces {
             (false, false) => "unknown",
         };
         let process = if server_is_local { self.listener(transport, server) } else { None };
-        Place { observation_point, capture: interface.map(|found| found.name.as_str()), process }
+        let capture = interface.map(|found| found.name.as_str());
+        Place { observation_point, capture, process, paths: Sides::default(), evidence: None }
     }
 
     fn listener(&self, transport: Transport, server: SocketAddr) -> Option<Process<'_>> {

@@ -10,11 +10,12 @@ use metaflow_packet_capture::{CaptureFile, OpenError, ReadError};
 
 use crate::args::ReplayOptions;
 use crate::failure::{Failure, say};
-use crate::output::Printing;
+use crate::output::{Printing, Source};
 use crate::packets::as_input;
 use crate::pipeline::Pipeline;
 use crate::place::Places;
 use crate::sink::{End, Observed, Outlet};
+use crate::traced::recorded;
 use crate::uplink::{Uplink, UplinkOptions};
 
 /// Prints what is in the files, or sends it to a server.
@@ -26,7 +27,9 @@ pub(crate) fn replay(options: &ReplayOptions) -> Result<(), Failure> {
 }
 
 fn print(options: &ReplayOptions) -> Result<(), Failure> {
-    let mut printing = match Printing::stdout(options.output, options.kind, None).map_err(End::from) {
+    let has_events = options.files.iter().any(|file| recorded::open(file).is_some());
+    let source = if has_events { Source::Kernel } else { Source::Packets };
+    let mut printing = match Printing::stdout(options.output, options.kind, None, source).map_err(End::from) {
         Ok(printing) => printing,
         Err(End::Enough) => return Ok(()),
         Err(End::Failed(failure)) => return Err(failure),
@@ -91,6 +94,13 @@ fn read(
     outlet: &mut impl Outlet,
     progress: &mut Progress,
 ) -> Result<(u64, Result<(), Failure>), End> {
+    if let Some(recording) = recorded::open(path) {
+        let (totals, read) = recorded::read(recording, &options, outlet.sink())?;
+        let engines = &[totals];
+        let observed = Observed { start_ns: 0, now_ns: 0, engines, packets_refused: 0, rings: &[], messages_lost: 0 };
+        outlet.end(&observed)?;
+        return Ok((totals.engine.streams_opened, read));
+    }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut file = match CaptureFile::open(path) {
         Ok(file) => file,
@@ -117,7 +127,7 @@ fn read(
     pipeline.finish()?;
     let (start_ns, now_ns) = times.unwrap_or_default();
     let totals = pipeline.totals();
-    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], packets_refused: 0, rings: &[] })?;
+    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], packets_refused: 0, rings: &[], messages_lost: 0 })?;
     if let Some(truncation) = file.truncation() {
         say(format_args!("warning: {truncation}"));
     }

@@ -9,6 +9,8 @@ use crate::args::RunOptions;
 use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
 use crate::signals::Interruption;
+use crate::sink::{End, Outlet};
+use crate::traced::{TraceOptions, Traced, Whom};
 use crate::uplink::{Exclusions, Uplink, UplinkOptions};
 
 /// Long conversations are stored in pieces of this length.
@@ -25,10 +27,23 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         parsers.redact = !options.no_redact;
     }
     let exclusions = Exclusions::default();
-    let live = Live::open(&options.interface, exclusions.clone())?;
+    let mut live = Live::open(&options.interface, exclusions.clone())?;
     say(format_args!("observing {}; everything goes to {}", live.interfaces(), options.server));
     let uplink = Uplink::start(&options.server, UplinkOptions::daemon(exclusions))?;
-    let ended = live.run(options.threads, &engine, &mut uplink.entrance(), &interruption.stop, None);
+    let mut entrance = uplink.entrance();
+    entrance.begin();
+    let mut traced = None;
+    if options.ebpf {
+        // Numbers of records differ from those of the engines of packets.
+        engine.shard = options.threads;
+        let begun = Traced::start(Whom::All, &TraceOptions::default(), &engine, entrance.sink(), &interruption.stop)?;
+        engine.shard = 0;
+        live.beside(&begun);
+        traced = Some(begun);
+    }
+    let ended = live.run(options.threads, &engine, &mut entrance, &interruption.stop, None);
+    interruption.stop.stop();
+    let traced = traced.map(Traced::finish);
     if let Ok((_, Seen { packets, dropped, refused })) = ended {
         info!(packets, packets_dropped = dropped + refused, "ending: sending what is left");
     }
@@ -36,5 +51,8 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
         0 => info!("everything has been sent"),
         left => warn!(records = left, "ended before the server had taken them: lost"),
     }
-    ended.map(|_| ())
+    match traced {
+        Some((_, Err(End::Failed(failure)))) => Err(failure),
+        _ => ended.map(|_| ()),
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use flow_core::{Output, Stats};
 use metaflow_packet_capture::RingCounters;
-use metaflow_protocol::build::Place;
+use metaflow_protocol::build::{Event, Place};
 
 use crate::failure::Failure;
 
@@ -35,6 +35,9 @@ pub(crate) trait Sink: Send + 'static {
     /// Takes one record.
     fn take(&mut self, output: &Output<'_>, place: &Place<'_>) -> Result<(), End>;
 
+    /// Takes something that happened to a process or to the observation.
+    fn event(&mut self, event: &Event<'_>) -> Result<(), End>;
+
     /// Nothing more is at hand for the moment.
     fn pause(&mut self) -> Result<(), End>;
 
@@ -53,6 +56,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) packets_refused: u64,
     /// By interface.
     pub(crate) rings: &'a [(String, RingCounters)],
+    /// Messages of processes that found no room on their way out of the kernel.
+    pub(crate) messages_lost: u64,
 }
 
 /// Running totals of one engine.

@@ -173,7 +173,7 @@ mod tests {
     use std::collections::HashSet;
 
     use flow_core::{LinkType, Output};
-    use metaflow_protocol::build::Place;
+    use metaflow_protocol::build::{Event, Place};
 
     use super::*;
 
@@ -206,6 +206,10 @@ mod tests {
                 let packets = flow.counters.packets;
                 self.flows.lock().unwrap().push((flow.conversation.flow_id, packets.client, packets.server));
             }
+            Ok(())
+        }
+
+        fn event(&mut self, _event: &Event<'_>) -> Result<(), End> {
             Ok(())
         }
 

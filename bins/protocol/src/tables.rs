@@ -6,7 +6,7 @@ use crate::column::{
 };
 
 /// Every table that agents fill.
-pub const TABLES: &[&Table] = &[&CALLS, &FLOWS, &METRICS_1S, &METRICS_1M, &LOSSES];
+pub const TABLES: &[&Table] = &[&CALLS, &FLOWS, &METRICS_1S, &METRICS_1M, &LOSSES, &EVENTS];
 
 /// The table of this name, if it is one that agents fill.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn table(name: &str) -> Option<&'static Table> {
 /// One request with its answer at one observation point.
 pub const CALLS: Table = Table {
     name: "calls",
-    version: 1,
+    version: 2,
     description: "one request with its answer at one observation point",
     sort: &["protocol", "endpoint", "time"],
     columns: &[
@@ -25,10 +25,18 @@ pub const CALLS: Table = Table {
         nanos("duration_ns", "ns", "first byte of the request to last byte of the answer (of its head for HTTP)"),
         name("protocol", "application protocol, e.g. http1, dns, redis, mysql").required(),
         name("transport", "tcp, udp or unix").required(),
-        address("client_address", "", "who asked"),
-        number16("client_port", "", "port of who asked"),
-        address("server_address", "", "who answers"),
-        number16("server_port", "", "port of who answers"),
+        address(
+            "client_address",
+            "",
+            "who asked; of a Unix socket its inode's number, in the lower half of an IPv6 address",
+        ),
+        number16("client_port", "", "port of who asked; 0 of a Unix socket"),
+        address(
+            "server_address",
+            "",
+            "who answers; of a Unix socket its inode's number, in the lower half of an IPv6 address",
+        ),
+        number16("server_port", "", "port of who answers; 0 of a Unix socket"),
         name("kind", "request_response, request_only, response_only or one_way").required(),
         name("request_type", "the protocol's verb: method, command, query type; none if only the answer was seen"),
         name("domain", "host, schema, queried name, client id: by protocol"),
@@ -57,6 +65,16 @@ pub const CALLS: Table = Table {
         number32("tcp_seq_request", "", "TCP sequence number of the request's first byte"),
         number32("tcp_seq_response", "", "TCP sequence number of the answer's first byte"),
         attributes("attributes", "further facts of the protocol, keys as in OpenTelemetry's semantic conventions"),
+        number64(
+            "syscall_trace_id_request",
+            "",
+            "links calls of one thread: what it sends has the number of what it received before; of the request",
+        )
+        .since(2),
+        number64("syscall_trace_id_response", "", "the same of the answer").since(2),
+        number32("thread_id", "", "thread of the process at the observation point").since(2),
+        text("client_path", "", "path of the Unix socket of who asked, if it has one").since(2),
+        text("server_path", "", "path of the Unix socket of who answers").since(2),
     ],
 };
 
@@ -165,9 +183,17 @@ const METRIC: &[Column] = &[
     time("time", "", "start of the window").required(),
     nanos("window_ns", "ns", "length of the window").required(),
     name("transport", "tcp, udp or unix").required(),
-    address("client_address", "", "who asked"),
-    address("server_address", "", "who answers"),
-    number16("server_port", "", "port of who answers"),
+    address(
+        "client_address",
+        "",
+        "who asked; of a Unix socket its inode's number, in the lower half of an IPv6 address",
+    ),
+    address(
+        "server_address",
+        "",
+        "who answers; of a Unix socket its inode's number, in the lower half of an IPv6 address",
+    ),
+    number16("server_port", "", "port of who answers; 0 of a Unix socket"),
     name("protocol", "application protocol"),
     name("request_type", "the protocol's verb"),
     name("domain", "host, schema, queried name: by protocol"),
@@ -243,6 +269,26 @@ pub const LOSSES: Table = Table {
         number64("count", "", "how many").required(),
         name("unit", "of what: packets, bytes, chunks, calls, records, …").required(),
         name("capture", "interface, file, syscall or tls"),
+    ],
+};
+
+/// What happened to processes and to the observation itself.
+pub const EVENTS: Table = Table {
+    name: "events",
+    version: 1,
+    description: "what happened to a process, or to the observation of one",
+    sort: &["kind", "time"],
+    columns: &[
+        time("time", "", "when it happened").required(),
+        name("kind", "what happened: process_start, process_exit, tls_unseen, io_uring, …").required(),
+        text("text", "", "what happened and why, for people").required(),
+        name("capture", "interface, file, syscall or tls"),
+        number32("process_pid", "", "process to which it happened"),
+        instant("process_start_ns", "ns", "start of that process, since the Unix epoch"),
+        name("process_name", "name of that process"),
+        name("process_thread", "thread of that process"),
+        name("process_container", "container of that process"),
+        attributes("attributes", "further facts, keys as in OpenTelemetry's semantic conventions"),
     ],
 };
 

@@ -8,11 +8,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int64Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch, StringArray};
 use flow_core::{
-    CallRecord, Close, Confidence, Conversation, Counters, Durations, FlowRecord, Histogram, Layer, Metric, MetricKey,
-    MetricValues, Sides, Transport,
+    CallRecord, Close, Confidence, Conversation, Counters, Durations, Endpoint, FlowRecord, Histogram, Layer, Metric,
+    MetricKey, MetricValues, Sides, Transport,
 };
-use metaflow_protocol::build::{CallsBuilder, FlowsBuilder, Loss, LossesBuilder, MetricsBuilder, Place, Process};
-use metaflow_protocol::tables::{CALLS, FLOWS, LOSSES, METRICS_1M, METRICS_1S};
+use metaflow_protocol::build::{
+    CallsBuilder, Event, EventsBuilder, Evidence, FlowsBuilder, Loss, LossesBuilder, MetricsBuilder, Place, Process,
+};
+use metaflow_protocol::tables::{CALLS, EVENTS, FLOWS, LOSSES, METRICS_1M, METRICS_1S};
 use metaflow_protocol::{Table, WireLimits, decode_batch, encode_batch};
 use protocol_parsers::{Connection, Dissector, Opening, Options, Protocol, Side, StreamChunk, Timestamp};
 
@@ -20,11 +22,15 @@ const START: u64 = 1_790_000_000_000_000_000;
 const REQUEST: &[u8] = b"GET /cart/17?x=1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: curl\r\n\
     traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-const FILE: Place<'_> = Place { observation_point: "unknown", capture: Some("shop.pcap"), process: None };
+const NO_PATHS: Sides<Option<&str>> = Sides { client: None, server: None };
+const FILE: Place<'_> =
+    Place { observation_point: "unknown", capture: Some("shop.pcap"), process: None, paths: NO_PATHS, evidence: None };
 const SERVER: Place<'_> = Place {
     observation_point: "server_nic",
     capture: Some("eth0"),
     process: Some(Process { pid: 7, start_ns: START - 1, name: "nginx", thread: None, container: Some("c0ffee") }),
+    paths: NO_PATHS,
+    evidence: None,
 };
 
 fn conversation() -> Conversation {
@@ -85,6 +91,10 @@ fn a_call_becomes_a_row_of_calls() {
         assert!(builder.is_empty() && builder.bytes() == 0);
 
         let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+        for name in ["syscall_trace_id_request", "syscall_trace_id_response", "thread_id", "client_path", "server_path"]
+        {
+            assert_eq!(column(name).null_count(), 2, "{name}: packets do not tell it");
+        }
         assert_eq!(column("time").as_primitive::<TimestampNanosecondType>().value(0), START as i64);
         assert_eq!(column("duration_ns").as_primitive::<Int64Type>().value(0), 1500);
         assert_eq!(column("client_address").as_fixed_size_binary().value(0)[10..], [0xff, 0xff, 10, 0, 0, 1]);
@@ -116,6 +126,32 @@ fn a_call_becomes_a_row_of_calls() {
         let attributes = column("attributes");
         let values = attributes.as_map().values().as_string::<i32>().iter().flatten().collect::<Vec<_>>();
         assert!(values.contains(&"curl"), "{values:?}");
+    });
+}
+
+#[test]
+fn a_call_seen_in_system_calls_keeps_what_they_tell() {
+    with_call(|record| {
+        let mut record = *record;
+        record.conversation.transport = Transport::Unix;
+        record.conversation.client = Endpoint::Unix(0x1_2345);
+        record.conversation.server = Endpoint::Unix(0x1_2346);
+        let evidence =
+            Evidence { syscall_trace_id_request: Some(u64::MAX), syscall_trace_id_response: None, thread_id: Some(71) };
+        let paths = Sides { client: None, server: Some("/run/shop.sock") };
+        let mut builder = CallsBuilder::new();
+        builder.append(&record, &Place { paths, evidence: Some(evidence), ..SERVER });
+        let batch = over_the_wire(&CALLS, &builder.finish().unwrap());
+        let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+        assert_eq!(column("syscall_trace_id_request").as_primitive::<UInt64Type>().value(0), u64::MAX);
+        assert!(column("syscall_trace_id_response").is_null(0));
+        assert_eq!(column("thread_id").as_primitive::<UInt32Type>().value(0), 71);
+        assert!(column("client_path").is_null(0));
+        assert_eq!(column("server_path").as_string::<i32>().value(0), "/run/shop.sock");
+        assert_eq!(name(&batch, "transport", 0).as_deref(), Some("unix"));
+        let number = column("server_address").as_fixed_size_binary().value(0).to_owned();
+        assert_eq!(u128::from_be_bytes(number.try_into().unwrap()), 0x1_2346, "the number of the inode");
+        assert_eq!(column("server_port").as_primitive::<UInt16Type>().value(0), 0);
     });
 }
 
@@ -216,4 +252,42 @@ fn a_loss_becomes_a_row_of_losses() {
     let batch = over_the_wire(&LOSSES, &builder.finish().unwrap());
     assert_eq!(batch.column_by_name("count").unwrap().as_primitive::<UInt64Type>().values(), &[12, 12]);
     assert_eq!((name(&batch, "capture", 0), name(&batch, "capture", 1)), (Some("eth0".to_owned()), None));
+}
+
+#[test]
+fn an_event_becomes_a_row_of_events() {
+    let unseen = Event {
+        time_ns: START,
+        kind: "tls_unseen",
+        text: "TLS of node cannot be read: its library is linked into it and has no symbols".into(),
+        capture: Some("tls"),
+        process: SERVER.process,
+        attributes: vec![("process.executable.path", "/usr/bin/node".into())],
+    };
+    let bare = Event { process: None, capture: None, attributes: Vec::new(), ..unseen.clone() };
+    let mut builder = EventsBuilder::new();
+    builder.append(&unseen);
+    let bytes_of_one = builder.bytes();
+    assert!(bytes_of_one > unseen.text.len());
+    builder.append(&bare);
+    assert_eq!((builder.len(), builder.table()), (2, &EVENTS));
+    let batch = over_the_wire(&EVENTS, &builder.finish().unwrap());
+    let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+    assert_eq!(column("time").as_primitive::<TimestampNanosecondType>().value(0), START as i64);
+    for (column, of_unseen, of_bare) in [
+        ("kind", Some("tls_unseen"), Some("tls_unseen")),
+        ("capture", Some("tls"), None),
+        ("process_name", Some("nginx"), None),
+        ("process_thread", None, None),
+        ("process_container", Some("c0ffee"), None),
+    ] {
+        let (first, second) = (name(&batch, column, 0), name(&batch, column, 1));
+        assert_eq!((first.as_deref(), second.as_deref()), (of_unseen, of_bare), "{column}");
+    }
+    assert_eq!(column("text").as_string::<i32>().value(1), unseen.text);
+    assert_eq!(column("process_pid").as_primitive::<UInt32Type>().value(0), 7);
+    assert_eq!(column("process_start_ns").as_primitive::<Int64Type>().value(0), START as i64 - 1);
+    let attributes = column("attributes");
+    assert_eq!(attributes.as_map().values().as_string::<i32>().value(0), "/usr/bin/node");
+    assert!(column("process_pid").is_null(1) && attributes.is_null(1));
 }

@@ -226,7 +226,7 @@ fn another_tables_batch_is_refused() {
 #[test]
 fn an_unknown_version_is_refused() {
     let bytes = encode_batch(&CALLS, &sample(&CALLS)).unwrap();
-    for version in [0, 2, u32::MAX] {
+    for version in [0, CALLS.version + 1, u32::MAX] {
         let error = decode_batch(&CALLS, version, bytes.clone(), &WireLimits::default()).unwrap_err();
         assert!(matches!(error, DecodeError::Version { .. }));
     }
@@ -236,13 +236,16 @@ fn an_unknown_version_is_refused() {
 fn limits_are_kept() {
     let bytes = encode_batch(&CALLS, &sample(&CALLS)).unwrap();
     let bytes_limit = WireLimits::default().with_batch_bytes(bytes.len() - 1);
-    assert!(matches!(decode_batch(&CALLS, 1, bytes.clone(), &bytes_limit), Err(DecodeError::TooLong { .. })));
+    assert!(matches!(
+        decode_batch(&CALLS, CALLS.version, bytes.clone(), &bytes_limit),
+        Err(DecodeError::TooLong { .. })
+    ));
     let rows_limit = WireLimits::default().with_batch_rows(ROWS - 1);
     assert!(matches!(
-        decode_batch(&CALLS, 1, bytes.clone(), &rows_limit),
+        decode_batch(&CALLS, CALLS.version, bytes.clone(), &rows_limit),
         Err(DecodeError::TooManyRows { rows: 5, .. })
     ));
-    assert!(decode_batch(&CALLS, 1, bytes, &WireLimits::default().with_batch_rows(ROWS)).is_ok());
+    assert!(decode_batch(&CALLS, CALLS.version, bytes, &WireLimits::default().with_batch_rows(ROWS)).is_ok());
 }
 
 #[test]
@@ -250,9 +253,12 @@ fn a_batch_cut_anywhere_is_refused() {
     let bytes = encode_batch(&CALLS, &sample(&CALLS)).unwrap();
     // The end-of-stream mark may be missing.
     for cut in (0..bytes.len() - 8).chain(bytes.len() - 7..bytes.len()) {
-        assert!(decode_batch(&CALLS, 1, bytes.slice(..cut), &WireLimits::default()).is_err(), "cut at {cut}");
+        assert!(
+            decode_batch(&CALLS, CALLS.version, bytes.slice(..cut), &WireLimits::default()).is_err(),
+            "cut at {cut}"
+        );
     }
-    assert!(decode_batch(&CALLS, 1, bytes.slice(..bytes.len() - 8), &WireLimits::default()).is_ok());
+    assert!(decode_batch(&CALLS, CALLS.version, bytes.slice(..bytes.len() - 8), &WireLimits::default()).is_ok());
 }
 
 #[test]
@@ -293,6 +299,6 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-        prop_assert!(decode_batch(&CALLS, 1, bytes.into(), &WireLimits::default()).is_err());
+        prop_assert!(decode_batch(&CALLS, CALLS.version, bytes.into(), &WireLimits::default()).is_err());
     }
 }

@@ -48,6 +48,11 @@ pub const PEERS: &[Tool] = &[
     ("racount", "argus-client"),
     ("softflowd", "softflowd"),
     ("ndpiReader", "libndpi-bin"),
+    ("h2load", "nghttp2-client"),
+    ("nginx", "nginx-light"),
+    ("redis-benchmark", "redis-tools"),
+    ("redis-server", "redis-server"),
+    ("taskset", "util-linux"),
 ];
 
 /// The tools of this list that are not there.

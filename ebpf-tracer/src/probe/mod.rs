@@ -9,6 +9,7 @@ use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
+use crate::kernel::{Kernel, KernelLimits};
 use crate::tls::{TlsKind, TlsLibraries};
 pub use rights::Rights;
 
@@ -78,10 +79,10 @@ pub fn probe() -> Vec<Finding> {
         ),
         Finding::new("ring_buffer", "events out of the kernel", "Linux 5.8, CAP_BPF", ring_buffer()),
         Finding::new(
-            "raw_tracepoint",
-            "system calls and processes",
-            "CAP_BPF and CAP_PERFMON",
-            program(ProgramType::RawTracePoint, "CONFIG_BPF_EVENTS"),
+            "system_calls",
+            "what processes send and receive, without TLS",
+            "Linux 5.17, all of the above, CAP_PERFMON",
+            system_calls(),
         ),
         Finding::new("uprobe", "plaintext of TLS libraries", "CONFIG_UPROBE_EVENTS, CAP_PERFMON", uprobe()),
         Finding::new(
@@ -117,10 +118,18 @@ fn ring_buffer() -> Found {
     }
 }
 
-fn program(kind: ProgramType, option: &str) -> Found {
-    match is_program_supported(kind) {
+/// Loads what observes processes, and attaches it, for a moment in which nobody is followed.
+fn system_calls() -> Found {
+    match Kernel::load(&KernelLimits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1 }) {
+        Ok(kernel) => Found::Works(format!("{} programs could be loaded and attached", kernel.programs().count())),
+        Err(error) => Found::missing(error.to_string(), "see what it has; what stands above comes first"),
+    }
+}
+
+fn uprobe_programs() -> Found {
+    match is_program_supported(ProgramType::KProbe) {
         Ok(true) => Found::Works("a program could be loaded".to_owned()),
-        Ok(false) => Found::missing("this kernel has no such programs", format!("a kernel with {option} is needed")),
+        Ok(false) => Found::missing("this kernel has no such programs", "a kernel with CONFIG_BPF_EVENTS is needed"),
         Err(aya::programs::ProgramError::SyscallError(error)) => refused(&error.io_error),
         Err(error) => Found::missing(error.to_string(), "see the reason at the left"),
     }
@@ -133,7 +142,7 @@ fn uprobe() -> Found {
             "a kernel with CONFIG_UPROBE_EVENTS=y is needed, and in a container /sys",
         );
     }
-    program(ProgramType::KProbe, "CONFIG_BPF_EVENTS")
+    uprobe_programs()
 }
 
 /// Says why the kernel refused, as far as can be known.

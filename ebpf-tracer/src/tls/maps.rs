@@ -1,7 +1,9 @@
 //! `/proc/PID/maps`: proc_pid_maps(5).
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// Which file, whatever it is called.
@@ -11,6 +13,17 @@ pub struct FileId {
     pub device: (u32, u32),
     /// Number of its inode.
     pub inode: u64,
+}
+
+impl FileId {
+    /// Of a file that can be opened.
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        // As the C library makes them (makedev(3)).
+        let device = metadata.dev();
+        let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
+        let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
+        Self { device: (major as u32, minor as u32), inode: metadata.ino() }
+    }
 }
 
 /// A file of which a part is mapped.

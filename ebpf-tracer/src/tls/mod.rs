@@ -2,6 +2,7 @@
 
 mod elf;
 mod maps;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use maps::FileId;
+pub use watch::{TlsUnseen, TlsWatch};
 
 /// A kind of TLS implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +130,19 @@ impl TlsLibraries {
         Ok(libraries)
     }
 
+    /// What is in a file, if it encrypts.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn of_file(&mut self, path: &Path) -> io::Result<Option<TlsLibrary>> {
+        let metadata = std::fs::metadata(path)?;
+        let file = FileId::of(&metadata);
+        let Some(hint) = hint(path, false) else { return Ok(None) };
+        let (path, reachable) = (path.to_owned(), path.to_owned());
+        let contents = self.contents(file, &path, hint);
+        Ok(contents.map(|contents| TlsLibrary { path, reachable, file, contents }))
+    }
+
     fn contents(&mut self, file: FileId, path: &Path, hint: Hint) -> Option<TlsContents> {
         if let Some(known) = self.read.get(&file) {
             return known.clone();
@@ -201,14 +216,14 @@ fn reachable(folder: &Path, path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
 
     use super::*;
 
     /// A Python that has done what `code` says and waits.
-    fn python(code: &str) -> Child {
+    pub(crate) fn python(code: &str) -> Child {
         let code = format!("{code}\nprint('ready', flush=True)\ninput()");
         let mut child =
             Command::new("python3").args(["-c", &code]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use flow_core::{Close, FlowEngine, FlowRecord, Input, Options, Output, Packet};
+use flow_core::{Close, Endpoint, FlowEngine, FlowRecord, Input, Options, Output, Packet};
 use metaflow_packet_capture::{Ring, RingOptions, Stop, interfaces, wait};
 use namespace::in_namespace;
 use protocol_parsers::{CallKind, Timestamp};
@@ -221,7 +221,7 @@ impl Seen {
                     let is_whole = record.call.kind() == CallKind::RequestResponse && record.call.captured_complete();
                     *self.calls.entry(record.conversation.client.port()).or_default() += u64::from(is_whole);
                 }
-                Output::Flow(record) if is_real(&record.conversation.server, server) => {
+                Output::Flow(record) if is_real(record.conversation.server, server) => {
                     self.flows.entry(record.conversation.client.port()).or_default().push(record);
                 }
                 _ => {}
@@ -260,8 +260,8 @@ impl Seen {
     }
 }
 
-fn is_real(address: &SocketAddr, server: u16) -> bool {
-    address.ip() == Ipv4Addr::LOCALHOST && address.port() == server
+fn is_real(end: Endpoint, server: u16) -> bool {
+    end.ip() == Ipv4Addr::LOCALHOST && end.port() == server
 }
 
 /// Reads the ring into the engine until the applications are done and nothing more is there.

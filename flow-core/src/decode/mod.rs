@@ -14,8 +14,10 @@ pub(crate) use fragment::{Datagram, Joined, Joins, Piece};
 pub use layer::Layer;
 pub(crate) use layer::Layers;
 pub(crate) use options::TcpOptions;
-pub(crate) use plain::{Plain, plain};
+pub(crate) use plain::{Plain, plain, plainest};
 pub(crate) use region::Region;
+#[cfg(test)]
+pub(crate) use transport::Flags;
 pub(crate) use transport::{Echo, Header, TcpHeader, transport};
 
 use crate::key::{End, Route, Tuple};

@@ -1,14 +1,70 @@
 //! The form that nearly all frames have, read in one go.
 
-use super::transport::{Segment, tcp, udp};
+use super::transport::{Flags, Segment, tcp, udp};
 use super::tunnel::may_be_tunnel;
-use super::{Layer, Region, View};
+use super::{Header, Layer, Region, TcpHeader, View};
 use crate::key::{Route, Tuple};
 use crate::{LinkType, Packet};
 
 /// IEEE 802.1Q and 802.1ad.
 const VLAN: [u8; 2] = [0x81, 0x00];
 const SERVICE_VLAN: [u8; 2] = [0x88, 0xa8];
+
+/// The frame that nearly all are: Ethernet without a tag, IPv4 without options, TCP. `None` for every other, and where something is wrong.
+#[inline(always)]
+pub(crate) fn plainest<'a>(packet: &Packet<'a>) -> Option<View<'a>> {
+    let (head, behind) = packet.captured.split_first_chunk::<54>()?;
+    let [
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        t0,
+        t1,
+        version,
+        _,
+        l0,
+        l1,
+        _,
+        _,
+        fragment,
+        offset,
+        _,
+        protocol,
+        _,
+        _,
+        ip @ ..,
+    ] = *head;
+    let [a, b, c, d, e, f, g, h, p0, p1, p2, p3, s0, s1, s2, s3, a0, a1, a2, a3, length, flags, w0, w1, ..] = ip;
+    let is_tcp_over_ipv4 = packet.link == LinkType::ETHERNET
+        && packet.vlan.is_none()
+        && [t0, t1, version, protocol] == [0x08, 0x00, 0x45, Tuple::TCP]
+        && fragment & 0x3f | offset == 0;
+    let behind = Region::new(behind, u32::from(u16::from_be_bytes([l0, l1])).checked_sub(40)?);
+    let options_len = (length >> 4).checked_sub(5)? * 4;
+    if !is_tcp_over_ipv4 || u32::from(options_len) > behind.len {
+        return None;
+    }
+    let route = Route::V4 { from: u32::from_be_bytes([a, b, c, d]), to: u32::from_be_bytes([e, f, g, h]) };
+    let [from_port, to_port] = [[p0, p1], [p2, p3]].map(u16::from_be_bytes);
+    let (tuple, from) = Tuple::of(route, Tuple::TCP, from_port, to_port);
+    let header = TcpHeader {
+        seq: u32::from_be_bytes([s0, s1, s2, s3]),
+        ack: u32::from_be_bytes([a0, a1, a2, a3]),
+        flags: Flags(flags),
+        window: u16::from_be_bytes([w0, w1]),
+    };
+    let (frames, frame_bytes) = (1, u64::from(packet.original_len));
+    Some(View { tuple, from, header: Header::Tcp(header), behind, options_len, frames, frame_bytes })
+}
 
 /// A plain frame, read.
 pub(crate) struct Plain<'a> {

@@ -56,6 +56,12 @@ impl Flags {
         self.0 & (Self::FIN | Self::SYN | Self::RST) != 0
     }
 
+    /// With ACK, and without what begins or ends a connection.
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & (Self::FIN | Self::SYN | Self::RST | Self::ACK) == Self::ACK
+    }
+
     pub(crate) fn fin(self) -> bool {
         self.0 & Self::FIN != 0
     }

@@ -102,9 +102,15 @@ impl Flow {
         }
     }
 
+    /// Behind what waits for its acknowledgement.
+    #[inline(always)]
+    pub(super) fn end_of_data(&self, of: End) -> u32 {
+        self.tcp.edges[of].wrapping_sub(u32::from(self.marks.of(of, Marks::FIN_BEHIND)))
+    }
+
     /// New data: an answer to what the other end said last, and something to be acknowledged.
     #[inline]
-    fn say(&mut self, from: End, time: Timestamp) {
+    pub(super) fn say(&mut self, from: End, time: Timestamp) {
         if self.marks.has(Marks::RESET * 3) {
             return;
         }
@@ -159,14 +165,13 @@ impl Flow {
             self.acknowledge_repeated(segment);
         }
         if is_bare && ack == self.tcp.acks[from] {
-            self.acknowledge_again(from, &header);
+            self.acknowledge_again(from, header);
         }
         (self.tcp.acks[from], self.tcp.windows[from]) = (ack, header.window);
         if !self.marks.of(other, Marks::UNACKNOWLEDGED) {
             return;
         }
-        let end = self.tcp.edges[other].wrapping_sub(u32::from(self.marks.of(other, Marks::FIN_BEHIND)));
-        if distance(end, ack) >= 0 {
+        if distance(self.end_of_data(other), ack) >= 0 {
             self.marks.set_of(other, Marks::UNACKNOWLEDGED, false);
             if is_bare {
                 self.add_srt(from, self.tcp.talk.since_said(other, time));

@@ -3,6 +3,7 @@
 mod again;
 mod handshake;
 mod health;
+mod plain;
 mod sequence;
 mod stream;
 mod window;
@@ -50,7 +51,7 @@ impl Ended {
 }
 
 /// Numbers and times of one connection. What they mean depends on the conversation's [`Marks`].
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Tcp {
     /// Initial sequence numbers; of an end joined later the one before the first seen.
     initial: [u32; 2],
@@ -66,7 +67,7 @@ pub(crate) struct Tcp {
 }
 
 /// While nobody has reset the connection: when each end said something new. After that: the edges of then.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Talk {
     /// The lower 32 bits of the times, or the edges.
     words: [u32; 2],
@@ -121,7 +122,7 @@ impl Tcp {
 pub(crate) struct Segment<'a> {
     pub(crate) from: End,
     pub(crate) time: Timestamp,
-    pub(crate) header: TcpHeader,
+    pub(crate) header: &'a TcpHeader,
     pub(crate) options: TcpOptions<'a>,
     /// Bytes of payload.
     pub(crate) payload: u32,
@@ -191,7 +192,7 @@ impl Flow {
     /// What is only to be done while a connection is not simply under way.
     #[inline(never)]
     fn begin_or_end(&mut self, segment: &Segment<'_>) {
-        let Segment { from, ref header, .. } = *segment;
+        let Segment { from, header, .. } = *segment;
         let flags = header.flags;
         self.count_flags(from, header);
         if self.marks.of(from, Marks::RESET) && self.goes_on(segment) {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use flow_core::{CallRecord, Close, Endpoint, FlowRecord};
-use metaflow_protocol::build::{Place, Process};
+use flow_core::{CallRecord, Close, FlowRecord};
+use metaflow_protocol::build::{Event, Evidence, Place, Process};
 use protocol_parsers::{Call, Protocol, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::text::Named;
 
 /// The value of one field.
 #[derive(Clone, Copy)]
@@ -16,10 +18,11 @@ pub(super) enum Cell<'a> {
     Flag(bool),
     /// A number that readers must not calculate with, written as text: JSON numbers of other languages have 53 bits.
     Id(u64),
-    Address(Endpoint),
+    Address(Named<'a>),
     Tunnel(&'a FlowRecord),
     Vlan(&'a FlowRecord),
     Attributes(Call<'a>),
+    Facts(&'a Event<'a>),
     Process(Process<'a>),
 }
 
@@ -45,6 +48,7 @@ impl Serialize for Cell<'_> {
                 }
                 map.end()
             }
+            Self::Facts(event) => serializer.collect_map(event.attributes.iter().map(|(key, value)| (key, value))),
             Self::Process(process) => {
                 let mut map = serializer.serialize_map(Some(5))?;
                 map.serialize_entry("pid", &process.pid)?;
@@ -79,7 +83,7 @@ cell_from! { 'a,
     u64 => Cell::Number;
     u32 => |number: u32| Cell::Number(number.into());
     bool => Cell::Flag;
-    Endpoint => Cell::Address;
+    Named<'a> => Cell::Address;
     Process<'a> => Cell::Process;
     Duration => |duration: Duration| Cell::Number(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     Protocol => |protocol: Protocol| Cell::Text(protocol.name());
@@ -88,12 +92,12 @@ cell_from! { 'a,
 
 /// A kind of record: the names of its fields, and a function that gives their values in the same order.
 macro_rules! record {
-    ($names:ident, $function:ident<$a:lifetime>($record:ident: $kind:ty, $place:ident) { $($name:ident: $value:expr,)* }) => {
+    ($names:ident, $function:ident<$a:lifetime>($record:ident: $kind:ty $(, $place:ident)?) { $($name:ident: $value:expr,)* }) => {
         /// Names of the fields.
         pub(super) const $names: &[&str] = &[$(stringify!($name)),*];
 
         /// Their values.
-        pub(super) fn $function<$a>($record: $kind, $place: &Place<$a>) -> [Cell<$a>; $names.len()] {
+        pub(super) fn $function<$a>($record: $kind $(, $place: &Place<$a>)?) -> [Cell<$a>; $names.len()] {
             [$($value.into()),*]
         }
     };
@@ -104,8 +108,8 @@ record! {
         type: "call",
         protocol: record.call.protocol(),
         transport: record.conversation.transport.name(),
-        client: record.conversation.client,
-        server: record.conversation.server,
+        client: Named { endpoint: record.conversation.client, path: place.paths.client },
+        server: Named { endpoint: record.conversation.server, path: place.paths.server },
         start_ns: record.call.start().as_nanos(),
         duration_ns: record.call.duration(),
         kind: record.call.kind().name(),
@@ -139,8 +143,8 @@ record! {
     FLOW, flow<'a>(record: &'a FlowRecord, place) {
         type: "flow",
         transport: record.conversation.transport.name(),
-        client: record.conversation.client,
-        server: record.conversation.server,
+        client: Named { endpoint: record.conversation.client, path: place.paths.client },
+        server: Named { endpoint: record.conversation.server, path: place.paths.server },
         client_confidence: record.confidence.name(),
         start_ns: record.start.as_nanos(),
         end_ns: record.end.as_nanos(),
@@ -197,5 +201,25 @@ record! {
         observation_point: place.observation_point,
         capture: place.capture,
         process: place.process,
+    }
+}
+
+record! {
+    EVIDENCE, evidence<'a>(record: Evidence) {
+        syscall_trace_id_request: record.syscall_trace_id_request.map_or(Cell::Null, Cell::Id),
+        syscall_trace_id_response: record.syscall_trace_id_response.map_or(Cell::Null, Cell::Id),
+        thread_id: record.thread_id,
+    }
+}
+
+record! {
+    EVENT, event<'a>(record: &'a Event<'a>) {
+        type: "event",
+        time_ns: record.time_ns,
+        kind: record.kind,
+        text: &*record.text,
+        capture: record.capture,
+        process: record.process,
+        attributes: Cell::Facts(record),
     }
 }

@@ -4,21 +4,29 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::cells::{CALL, Cell, FLOW};
+use super::cells::{CALL, Cell, EVENT, EVIDENCE, FLOW};
 use super::json::Visible;
 use super::text::escaped;
+use super::{Part, Source};
 use crate::args::Kinds;
 
-/// Writes lines that all have the same columns: with both kinds of records these are the columns of both, each once.
+/// Writes lines that all have the same columns: those of every kind of record that may come, each once.
 pub(super) struct CsvWriter {
     columns: Vec<&'static str>,
 }
 
 impl CsvWriter {
-    pub(super) fn new(kinds: Kinds) -> Self {
-        let mut columns = if kinds.calls() { CALL.to_vec() } else { Vec::new() };
-        if kinds.flows() {
-            columns.extend(FLOW.iter().filter(|name| !kinds.calls() || !CALL.contains(name)));
+    pub(super) fn new(kinds: Kinds, source: Source) -> Self {
+        let traced = source == Source::Kernel;
+        let mut columns = Vec::new();
+        for (wanted, names) in [
+            (kinds.calls(), CALL),
+            (kinds.calls() && traced, EVIDENCE),
+            (kinds.flows(), FLOW),
+            (kinds.events() && (traced || kinds == Kinds::Events), EVENT),
+        ] {
+            let new: Vec<_> = names.iter().filter(|name| wanted && !columns.contains(*name)).collect();
+            columns.extend(new);
         }
         Self { columns }
     }
@@ -28,14 +36,13 @@ impl CsvWriter {
         write!(out, "{}\r\n", self.columns.join(","))
     }
 
-    /// `names` and `cells` go together.
-    pub(super) fn write(&mut self, out: &mut impl Write, names: &[&str], cells: &[Cell<'_>]) -> io::Result<()> {
+    pub(super) fn write(&mut self, out: &mut impl Write, parts: &[Part<'_>]) -> io::Result<()> {
         for (number, column) in self.columns.iter().enumerate() {
             if number > 0 {
                 out.write_all(b",")?;
             }
-            let place = names.iter().position(|name| name == column);
-            if let Some(cell) = place.and_then(|place| cells.get(place)) {
+            let place = |names: &[&str]| names.iter().position(|name| name == column);
+            if let Some(cell) = parts.iter().find_map(|(names, cells)| cells.get(place(names)?)) {
                 write_cell(out, cell)?;
             }
         }
@@ -50,8 +57,8 @@ fn write_cell(out: &mut impl Write, cell: &Cell<'_>) -> io::Result<()> {
         Cell::Text(text) => quoted(out, &escaped(text)),
         Cell::Number(number) | Cell::Id(number) => write!(out, "{number}"),
         Cell::Flag(flag) => write!(out, "{flag}"),
-        Cell::Address(address) => write!(out, "{address}"),
-        Cell::Tunnel(_) | Cell::Vlan(_) | Cell::Attributes(_) | Cell::Process(_) => {
+        Cell::Address(address) => quoted(out, &escaped(&address.to_string())),
+        Cell::Tunnel(_) | Cell::Vlan(_) | Cell::Attributes(_) | Cell::Facts(_) | Cell::Process(_) => {
             let mut json = Vec::new();
             cell.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Visible))?;
             match json.as_slice() {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::ser::Formatter;
 
-use super::cells::Cell;
+use super::Part;
 use super::text::is_unseen;
 
 /// Writes one object a line.
@@ -15,12 +15,11 @@ pub(super) struct JsonWriter {
 }
 
 impl JsonWriter {
-    /// `names` and `cells` go together.
-    pub(super) fn write(&mut self, out: &mut impl Write, names: &[&str], cells: &[Cell<'_>]) -> io::Result<()> {
+    pub(super) fn write(&mut self, out: &mut impl Write, parts: &[Part<'_>]) -> io::Result<()> {
         self.line.clear();
         let mut serializer = serde_json::Serializer::with_formatter(&mut self.line, Visible);
-        let mut map = serializer.serialize_map(Some(names.len()))?;
-        for (name, cell) in names.iter().zip(cells) {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, cell) in parts.iter().flat_map(|(names, cells)| names.iter().zip(*cells)) {
             map.serialize_entry(name, cell)?;
         }
         SerializeMap::end(map)?;

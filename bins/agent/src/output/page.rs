@@ -19,6 +19,7 @@ struct State<W> {
 pub(crate) struct Printed {
     pub(crate) calls: u64,
     pub(crate) flows: u64,
+    pub(crate) events: u64,
 }
 
 /// Lines that are not on paper yet.
@@ -57,9 +58,10 @@ impl<W: Write> Paper<W> {
         }
         state.out.write_all(&page.lines)?;
         state.out.flush()?;
-        let Printed { calls, flows } = std::mem::take(&mut page.printed);
+        let Printed { calls, flows, events } = std::mem::take(&mut page.printed);
         state.printed.calls += calls;
         state.printed.flows += flows;
+        state.printed.events += events;
         page.lines.clear();
         Ok(())
     }
@@ -82,12 +84,12 @@ mod tests {
     fn a_day_is_said_once_whoever_prints_it() {
         let paper = Paper::new(Vec::new());
         for (day, line) in [(20_000, "a\n"), (20_000, "b\n"), (20_001, "c\n"), (20_000, "d\n"), (20_000, "")] {
-            let printed = Printed { calls: u64::from(!line.is_empty()), flows: 0 };
+            let printed = Printed { calls: u64::from(!line.is_empty()), ..Printed::default() };
             let mut page = Page { lines: line.into(), day: Some(day), printed };
             paper.print(&mut page).unwrap();
             paper.print(&mut page).unwrap();
         }
-        assert_eq!(paper.printed(), Printed { calls: 4, flows: 0 });
+        assert_eq!(paper.printed(), Printed { calls: 4, ..Printed::default() });
         let text = String::from_utf8(paper.0.into_inner().unwrap().out).unwrap();
         assert_eq!(text, "-- 2024-10-04\na\nb\n-- 2024-10-05\nc\n-- 2024-10-04\nd\n");
     }

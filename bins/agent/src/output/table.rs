@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use flow_core::{CallRecord, Conversation, Endpoint, FlowRecord, Sides};
-use metaflow_protocol::build::Place;
+use metaflow_protocol::build::{Event, Place};
 use protocol_parsers::{Call, Timestamp};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::text::{bytes, duration, escaped};
+use super::text::{Named, bytes, duration, escaped};
 
 /// Widths of the columns. The request takes what the others leave.
 #[derive(Clone, Copy)]
@@ -107,36 +107,60 @@ impl TableWriter {
                 conversation: &record.conversation,
                 place,
                 protocol: record.protocol.map_or(transport, |protocol| protocol.name()),
-                request: conversation(record),
+                request: conversation(record, place),
                 status: record.close.map_or("goes on", |close| close.name()).to_owned(),
                 duration: Some(record.end.since(record.start)),
             },
         )
     }
 
-    fn line(&mut self, out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
-        let start = SystemTime::UNIX_EPOCH + Duration::from_nanos(line.start.as_nanos());
-        let start = humantime::format_rfc3339_micros(start).to_string();
-        let (_, time) = start.split_once('T').unwrap_or_default();
-        let layout = &self.layout;
-        let server = match line.place.process {
-            Some(process) if layout.is_wide() => format!("{} {}", process.name, line.conversation.server),
-            Some(process) => format!("{}:{}", process.name, line.conversation.server.port()),
-            None => line.conversation.server.to_string(),
+    /// What happened goes on over the columns that only requests have.
+    pub(super) fn event(&mut self, out: &mut impl Write, event: &Event<'_>) -> io::Result<()> {
+        let whom = match event.process {
+            Some(process) => format!("{}[{}]", process.name, process.pid),
+            None => event.capture.unwrap_or("-").to_owned(),
         };
-        self.line.clear();
-        for (text, width) in [
-            (time.get(..layout.time).unwrap_or(time), layout.time),
-            (&server, layout.server),
-            (line.protocol, layout.protocol),
-            (&line.request, layout.request),
-            (&line.status, layout.status),
-        ] {
+        // No protocol is written in capitals.
+        self.begin(Timestamp::from_nanos(event.time_ns), &whom, "EVENT");
+        let Layout { request, status, .. } = self.layout;
+        fit(&mut self.line, &format!("{}: {}", event.kind, event.text), request + status + DURATION + 2);
+        writeln!(out, "{}", self.line.trim_end_matches(' '))
+    }
+
+    fn line(&mut self, out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+        let layout = self.layout;
+        let server = Named { endpoint: line.conversation.server, path: line.place.paths.server };
+        let server = match (line.place.process, server.endpoint) {
+            (Some(process), Endpoint::Ip(address)) if !layout.is_wide() => {
+                format!("{}:{}", process.name, address.port())
+            }
+            (Some(process), _) => format!("{} {server}", process.name),
+            (None, _) => server.to_string(),
+        };
+        self.begin(line.start, &server, line.protocol);
+        for (text, width) in [(&line.request, layout.request), (&line.status, layout.status)] {
             fit(&mut self.line, text, width);
             self.line.push(' ');
         }
         let duration = line.duration.map_or_else(|| "-".to_owned(), duration);
         writeln!(out, "{}{duration:>DURATION$}", self.line)
+    }
+
+    /// The columns up to the request.
+    fn begin(&mut self, time: Timestamp, server: &str, protocol: &str) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(time.as_nanos());
+        let time = humantime::format_rfc3339_micros(time).to_string();
+        let (_, time) = time.split_once('T').unwrap_or_default();
+        let layout = self.layout;
+        self.line.clear();
+        for (text, width) in [
+            (time.get(..layout.time).unwrap_or(time), layout.time),
+            (server, layout.server),
+            (protocol, layout.protocol),
+        ] {
+            fit(&mut self.line, text, width);
+            self.line.push(' ');
+        }
     }
 }
 
@@ -165,11 +189,11 @@ fn request(call: &Call<'_>, server: Endpoint) -> String {
 }
 
 /// The other side of a conversation, and how it went.
-fn conversation(record: &FlowRecord) -> String {
+fn conversation(record: &FlowRecord, place: &Place<'_>) -> String {
     let counters = &record.counters;
     let Sides { client: up, server: down } = counters.bytes;
     let packets = counters.packets.client + counters.packets.server;
-    let client = record.conversation.client;
+    let client = Named { endpoint: record.conversation.client, path: place.paths.client };
     let mut text = format!("flow from {client}, {packets} packets, {} up, {} down", bytes(up), bytes(down));
     let again = counters.retransmissions.client + counters.retransmissions.server;
     if again > 0 {

@@ -1,8 +1,26 @@
 //! Text that came from a network, and quantities, for people.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
+
+use flow_core::Endpoint;
+
+/// One end of a conversation as records name it: a Unix socket by its path, where it has one.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) path: Option<&'a str>,
+}
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self.endpoint, self.path) {
+            (Endpoint::Unix(_), Some(path)) => write!(f, "unix:{path}"),
+            (endpoint, _) => endpoint.fmt(f),
+        }
+    }
+}
 
 /// Whether a character is obeyed by terminals instead of shown: controls, and those that turn the direction of writing or have no width.
 pub(super) fn is_unseen(character: char) -> bool {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use flow_core::Output;
-use metaflow_protocol::build::{CallsBuilder, FlowsBuilder, MetricsBuilder, Place};
+use metaflow_protocol::build::{CallsBuilder, Event, EventsBuilder, FlowsBuilder, MetricsBuilder, Place};
 use metaflow_protocol::{Table, encode_batch};
 use tracing::error;
 
@@ -55,6 +55,7 @@ pub(crate) struct Batches {
     flows: FlowsBuilder,
     seconds: MetricsBuilder,
     minutes: MetricsBuilder,
+    events: EventsBuilder,
 }
 
 impl Batches {
@@ -67,6 +68,7 @@ impl Batches {
             flows: FlowsBuilder::new(),
             seconds: MetricsBuilder::of_seconds(),
             minutes: MetricsBuilder::of_minutes(),
+            events: EventsBuilder::new(),
         }
     }
 
@@ -79,8 +81,14 @@ impl Batches {
                 }
             )*};
         }
-        cut!(calls flows seconds minutes);
+        cut!(calls flows seconds minutes events);
         Ok(())
+    }
+
+    /// A row was added.
+    fn added(&mut self) -> Result<(), End> {
+        self.oldest.get_or_insert_with(Instant::now);
+        self.cut(self.limits.batch_rows, self.limits.batch_bytes)
     }
 }
 
@@ -93,8 +101,12 @@ impl Sink for Batches {
             Output::Metric(metric) => self.seconds.append(metric, place),
             _ => return Ok(()),
         }
-        self.oldest.get_or_insert_with(Instant::now);
-        self.cut(self.limits.batch_rows, self.limits.batch_bytes)
+        self.added()
+    }
+
+    fn event(&mut self, event: &Event<'_>) -> Result<(), End> {
+        self.events.append(event);
+        self.added()
     }
 
     fn pause(&mut self) -> Result<(), End> {
@@ -107,5 +119,44 @@ impl Sink for Batches {
     fn flush(&mut self) -> Result<(), End> {
         self.oldest = None;
         self.cut(1, usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metaflow_protocol::tables::EVENTS;
+    use metaflow_protocol::{WireLimits, decode_batch};
+
+    use super::*;
+
+    #[test]
+    fn events_travel_in_batches_of_their_own() {
+        let door = Door { queue: Arc::new(Queue::new(1 << 20)), waits: false };
+        let mut batches = Batches::new(door.clone(), Limits { batch_rows: 3, ..Limits::default() });
+        let event = Event {
+            time_ns: 1,
+            kind: "io_uring",
+            text: "node sends and receives through io_uring".into(),
+            capture: None,
+            process: None,
+            attributes: Vec::new(),
+        };
+        for _ in 0..4 {
+            batches.event(&event).unwrap();
+        }
+        assert_eq!(door.queue.totals().waiting, 3, "a full batch does not wait for others");
+        batches.flush().unwrap();
+        batches.flush().unwrap();
+        door.queue.close();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let sent: Vec<_> = std::iter::from_fn(|| runtime.block_on(door.queue.next())).collect();
+        assert_eq!(
+            sent.iter().map(|batch| (batch.table.name, batch.rows)).collect::<Vec<_>>(),
+            [("events", 3), ("events", 1)]
+        );
+        for batch in sent {
+            let rows = decode_batch(&EVENTS, EVENTS.version, batch.bytes, &WireLimits::default()).unwrap();
+            assert_eq!(rows.num_rows() as u64, batch.rows);
+        }
     }
 }

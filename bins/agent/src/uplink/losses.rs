@@ -56,6 +56,8 @@ fn totals(observed: &Observed<'_>, queue: Totals) -> Vec<(Kind, u64)> {
     for (interface, counters) in observed.rings {
         totals.push((("ring", "full", "packets", Some(interface.clone())), counters.dropped));
     }
+    let of_processes = ("ring", "full", "messages", Some("syscall".to_owned()));
+    totals.push((of_processes, observed.messages_lost));
     let mut count = |(place, reason, unit), count| totals.push(((place, reason, unit, None), count));
     count(("queue", "engine_behind", "packets"), observed.packets_refused);
     // What is no IP packet is not meant to be recorded.
@@ -93,7 +95,8 @@ mod tests {
         let mut ring = RingCounters::default();
         let mut measure = |now_ns, engines: [EngineTotals; 2], packets_refused, ring: RingCounters, queue| {
             let rings = [("eth0".to_owned(), ring)];
-            let observed = Observed { start_ns: 100, now_ns, engines: &engines, packets_refused, rings: &rings };
+            let observed =
+                Observed { start_ns: 100, now_ns, engines: &engines, packets_refused, rings: &rings, messages_lost: 0 };
             meter.measure(&observed, queue)
         };
         assert_eq!(measure(200, engines, 0, ring, Totals::default()), []);
@@ -117,7 +120,8 @@ mod tests {
         let mut meter = LossMeter::default();
         let mut engines = [EngineTotals::default()];
         engines[0].engine.bytes_missing = 3;
-        let observed = Observed { start_ns: 1, now_ns: 2, engines: &engines, packets_refused: 0, rings: &[] };
+        let observed =
+            Observed { start_ns: 1, now_ns: 2, engines: &engines, packets_refused: 0, rings: &[], messages_lost: 0 };
         let queue = Totals { dropped: 2, refused: 1, ..Totals::default() };
         assert_eq!(meter.measure(&observed, queue).len(), 3);
         meter.begin();

@@ -9,7 +9,9 @@
 
 mod carried;
 mod command_line;
+mod conversations;
 mod damage;
+mod doctor;
 mod frames;
 mod live;
 mod printed;
@@ -18,4 +20,5 @@ mod recordings;
 mod server;
 mod shop;
 mod threads;
+mod traced;
 mod uplink;

@@ -71,7 +71,7 @@ fn a_table_is_for_the_eye() {
     let printed = replay(&["-o", "table"]).stdout;
     golden("shop.txt", "people read it", &printed);
     let kinds = |kind| replay(&["--kind", kind]).records().len();
-    assert_eq!((kinds("calls"), kinds("flows"), kinds("all")), (3, 3, 6));
+    assert_eq!((kinds("calls"), kinds("flows"), kinds("events"), kinds("all")), (3, 3, 0, 6));
 }
 
 #[test]

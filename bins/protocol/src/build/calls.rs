@@ -47,6 +47,12 @@ impl CallsBuilder {
         row.u32("tcp_seq_request", record.tcp_seq_request);
         row.u32("tcp_seq_response", record.tcp_seq_response);
         row.attributes("attributes", call.attributes());
+        let evidence = place.evidence.unwrap_or_default();
+        row.u64("syscall_trace_id_request", evidence.syscall_trace_id_request);
+        row.u64("syscall_trace_id_response", evidence.syscall_trace_id_response);
+        row.u32("thread_id", evidence.thread_id);
+        row.text("client_path", place.paths.client);
+        row.text("server_path", place.paths.server);
         row.end_row();
     }
 }

@@ -1,5 +1,7 @@
 //! From records to rows of the standard tables.
 
+use flow_core::Sides;
+
 /// What every builder of rows can do beside appending its kind of record.
 macro_rules! builder {
     ($name:ident) => {
@@ -47,12 +49,14 @@ macro_rules! builder {
 
 mod calls;
 mod column;
+mod events;
 mod flows;
 mod losses;
 mod metrics;
 mod rows;
 
 pub use calls::CallsBuilder;
+pub use events::{Event, EventsBuilder};
 pub use flows::FlowsBuilder;
 pub use losses::{Loss, LossesBuilder};
 pub use metrics::MetricsBuilder;
@@ -66,6 +70,22 @@ pub struct Place<'a> {
     pub capture: Option<&'a str>,
     /// The process at that point.
     pub process: Option<Process<'a>>,
+    /// Paths of the ends that are Unix sockets, where they have any: `/run/mysqld/mysqld.sock`, or `@NAME` of an abstract one (unix(7)).
+    pub paths: Sides<Option<&'a str>>,
+    /// What system calls tell of a call beside its bytes, where it was seen in them.
+    pub evidence: Option<Evidence>,
+}
+
+/// What system calls tell of a call, for those who join calls into traces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Links calls of one thread: what a thread sends has the number of what it received before. Of the request; unique with agent and
+    /// epoch.
+    pub syscall_trace_id_request: Option<u64>,
+    /// The same of the answer.
+    pub syscall_trace_id_response: Option<u64>,
+    /// The thread of [`Place::process`] that sent or received the request (the answer, if only that was seen).
+    pub thread_id: Option<u32>,
 }
 
 /// A process at an observation point.

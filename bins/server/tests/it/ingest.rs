@@ -1,3 +1,4 @@
+use metaflow_protocol::tables::CALLS;
 use metaflow_protocol::{HelloRequest, Retry};
 use metaflow_server::{Server, StoreAt};
 use tonic::Code;
@@ -11,7 +12,7 @@ async fn what_an_agent_sends_is_answered_by_name() {
     let mut agent = Agent::connect(address).await;
     let hello = HelloRequest { sender: Some(agent.sender.clone()), software: "test".to_owned() };
     let hello = agent.client.hello(hello).await.unwrap().into_inner();
-    assert!(hello.tables.iter().any(|table| table.table == "calls" && table.version == 1));
+    assert!(hello.tables.iter().any(|table| table.table == "calls" && table.version == CALLS.version));
     assert!(hello.batch_bytes > 0 && hello.batch_rows > 0);
 
     assert_eq!(agent.send(0, &calls(0, &["/a", "/b", "/a"])).await.unwrap(), 3);
@@ -93,7 +94,7 @@ async fn a_refusal_says_whether_to_try_again() {
         let mut request = good.clone();
         match change {
             0 => request.table = "no such table".to_owned(),
-            1 => request.schema_version = 2,
+            1 => request.schema_version += 1,
             2 => request.sender = None,
             3 => request.batch = request.batch.slice(..request.batch.len() / 2),
             4 => request.table = "flows".to_owned(),

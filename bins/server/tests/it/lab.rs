@@ -54,7 +54,7 @@ impl Agent {
             sender: Some(self.sender.clone()),
             sequence,
             table: "calls".to_owned(),
-            schema_version: 1,
+            schema_version: CALLS.version,
             batch: encode_batch(&CALLS, batch).unwrap(),
         }
     }

@@ -100,7 +100,7 @@ async fn psql_lists_tables() {
     };
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     let tables: Vec<_> = out.lines().map(|line| line.split('|').nth(1).unwrap()).collect();
-    assert_eq!(tables, ["calls", "dictionary", "flows", "losses", "metrics_1m", "metrics_1s"]);
+    assert_eq!(tables, ["calls", "dictionary", "events", "flows", "losses", "metrics_1m", "metrics_1s"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,153 @@
+//! What processes send and receive, seen in the kernel by eBPF: ring of events → streams → engine → sink, on a thread of its own.
+
+mod following;
+mod happened;
+mod paths;
+mod place;
+pub(crate) mod recorded;
+mod surroundings;
+mod work;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
+use flow_core::Options;
+use metaflow_packet_capture::Stop;
+
+use self::work::Work;
+use crate::command::Watched;
+use crate::failure::Failure;
+use crate::sink::{End, EngineTotals, Sink};
+
+/// Numbers of the places at which streams are seen: no interface has them.
+const PLACES: Places = Places { syscall: u32::MAX, tls: u32::MAX - 1 };
+
+/// Who is observed.
+pub(crate) enum Whom {
+    /// Every process of this machine.
+    All,
+    /// These, and those they start.
+    Only(BTreeSet<u32>),
+    /// A command that waits to begin, and those it starts. Everything ends with it.
+    Command(Watched),
+}
+
+/// How processes are observed.
+#[derive(Clone, Debug)]
+pub(crate) struct TraceOptions {
+    /// Bytes of each message that are captured.
+    pub(crate) payload: u32,
+    /// Whether the beginnings and ends of processes are events.
+    pub(crate) lives: bool,
+    /// The share of one processor that it may take. Less is captured when it would be more.
+    pub(crate) processor_share: f64,
+    /// Where what the kernel tells is written down.
+    pub(crate) record: Option<PathBuf>,
+}
+
+impl Default for TraceOptions {
+    fn default() -> Self {
+        Self { payload: 4096, lives: true, processor_share: 1.0, record: None }
+    }
+}
+
+impl TraceOptions {
+    fn recording(&self) -> Result<Option<RecordingWriter<BufWriter<File>>>, Failure> {
+        let Some(path) = &self.record else { return Ok(None) };
+        let created = File::create(path).map(BufWriter::new).and_then(RecordingWriter::new);
+        let failed = |error| Failure::from_io(&format!("cannot write {}", path.display()), &error);
+        created.map(Some).map_err(failed)
+    }
+}
+
+/// A thread that observes processes.
+pub(crate) struct Traced {
+    thread: JoinHandle<Result<(), End>>,
+    totals: TracedWatch,
+}
+
+/// Running totals of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TracedTotals {
+    pub(crate) engine: EngineTotals,
+    pub(crate) tracer: ebpf_tracer::Stats,
+    /// Messages that found no room in the ring.
+    pub(crate) lost: u64,
+}
+
+/// Running totals of a thread that observes processes, for others to look at.
+#[derive(Clone, Default)]
+pub(crate) struct TracedWatch(Arc<Mutex<TracedTotals>>);
+
+impl TracedWatch {
+    /// Not older than a second.
+    pub(crate) fn totals(&self) -> TracedTotals {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, totals: TracedTotals) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = totals;
+    }
+}
+
+impl Traced {
+    /// Loads the programs into the kernel, and begins. Tells all to stop when it can do no more, or has no more to do.
+    pub(crate) fn start(
+        whom: Whom,
+        options: &TraceOptions,
+        engine: &Options,
+        sink: impl Sink,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
+        let mut kernel = Kernel::load(&KernelLimits::default()).map_err(|error| not_loaded(&error))?;
+        let (processes, command) = match whom {
+            Whom::All => (Names::All, None),
+            Whom::Only(processes) => (Names::Only(processes), None),
+            Whom::Command(command) => (Names::Only(BTreeSet::from([command.pid()])), Some(command)),
+        };
+        let failed = |error| Failure::unavailable(format!("cannot tell the kernel whom to follow: {error}"));
+        let capture = Capture { head: options.payload, ..Capture::default() };
+        kernel.capture(&capture).map_err(failed)?;
+        kernel.follow(&Filter { processes, ..Filter::default() }).map_err(failed)?;
+        let totals = TracedWatch::default();
+        let mut work = Work::new(kernel, capture, options, engine, sink, totals.clone())?;
+        work.look_around();
+        if let Some(command) = command {
+            command.go()?;
+            work.end_with(command);
+        }
+        let stop = stop.clone();
+        let run = move || {
+            let ended = work.run(&stop);
+            stop.stop();
+            ended
+        };
+        let failed = |error| Failure::from_io("cannot start a thread", &error);
+        let thread = thread::Builder::new().name("metaflow-trace".to_owned()).spawn(run).map_err(failed)?;
+        Ok(Self { thread, totals })
+    }
+
+    /// Its running totals, for others to look at.
+    pub(crate) fn watch(&self) -> TracedWatch {
+        self.totals.clone()
+    }
+
+    /// Waits until it has handed on all it had. It must have been told to stop, or stop by itself.
+    pub(crate) fn finish(self) -> (TracedTotals, Result<(), End>) {
+        let broken = |_| Err(End::Failed(Failure::unavailable("the thread that observes processes broke down")));
+        let result = self.thread.join().unwrap_or_else(broken);
+        (self.totals.totals(), result)
+    }
+}
+
+fn not_loaded(error: &LoadError) -> Failure {
+    match error {
+        LoadError::Permission { .. } => Failure::permission(error.to_string()),
+        _ => Failure::unavailable(error.to_string()),
+    }
+}
