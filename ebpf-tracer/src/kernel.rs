@@ -35,7 +35,7 @@ const TRACEPOINTS: [(&str, &str); 5] = [
 
 /// How much memory the kernel's side may take. All of it is taken at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct KernelLimits {
     /// Bytes of the ring of events: a power of two, and pages. What finds no room is counted as [`Counter::Lost`].
     pub ring_bytes: u32,
     /// Threads that are followed at a time: about 400 bytes each. What more of them do is counted as [`Counter::Crowded`].
@@ -46,7 +46,7 @@ pub struct Limits {
     pub cgroups: u32,
 }
 
-impl Default for Limits {
+impl Default for KernelLimits {
     fn default() -> Self {
         Self { ring_bytes: 16 << 20, threads: 16384, processes: 16384, cgroups: 1024 }
     }
@@ -103,7 +103,7 @@ impl Kernel {
     ///
     /// # Errors
     /// What is missing and how to mend it; see [`LoadError`].
-    pub fn load(limits: &Limits) -> Result<Self, LoadError> {
+    pub fn load(limits: &KernelLimits) -> Result<Self, LoadError> {
         let types = KernelTypes::of_this_kernel()?;
         let offsets = layout::offsets(&types)?;
         let machine = layout::machine(&types);

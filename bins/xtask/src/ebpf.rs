@@ -4,7 +4,7 @@
 //! `libstd-rust-web-dev-bpf`, and `bpf-linker` with the same LLVM. What comes out is checked in together with a manifest, so that nobody
 //! else needs any of that, and so that a test sees when a source was edited and the object was not built again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
@@ -229,16 +229,39 @@ fn linker(cache: &Path, major: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Takes away what is for debuggers only; the kernel's own description of types stays.
+/// Takes away what is for debuggers only; the kernel's own description of types stays. So do the names of functions, but without what
+/// the compiler puts into them that depends on the folder.
 fn strip(from: &Path, to: &Path) -> Result<()> {
     let sysroot = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());
     let version = output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not say its host")?;
     let tool = sysroot.join("lib/rustlib").join(host).join("bin/rust-objcopy");
     let mut command = Command::new(&tool);
+    for name in names(&fs::read(from)?) {
+        if let Some(plain) = without_hash(&name) {
+            command.arg(format!("--redefine-sym={name}={plain}"));
+        }
+    }
     command.arg("--strip-debug").args([from, to]).env("LD_LIBRARY_PATH", sysroot.join("lib"));
     ensure!(command.status().with_context(|| tool.display().to_string())?.success(), "rust-objcopy failed");
     Ok(())
+}
+
+/// Names of the programs' own functions in an object.
+fn names(object: &[u8]) -> BTreeSet<String> {
+    let texts = object.split(|byte| *byte == 0).filter(|text| text.starts_with(b"_R"));
+    let names = texts.filter_map(|text| String::from_utf8(text.to_vec()).ok());
+    names.filter(|name| name.contains(CRATE)).collect()
+}
+
+/// How the compiler writes the name of their crate, behind what stands for its folder.
+const CRATE: &str = "_6tracer";
+
+/// `…Cs9OyBkVeT82L_6tracer…` is `…C6tracer…` (the compiler's "v0" mangling: a crate with and without a disambiguator).
+fn without_hash(name: &str) -> Option<String> {
+    let end = name.find(CRATE)?;
+    let begin = name[..end].rfind("Cs")?;
+    Some(format!("{}{}", &name[..=begin], &name[end + 1..]))
 }
 
 fn output(command: &mut Command) -> Result<String> {
@@ -272,4 +295,16 @@ fn cache() -> Result<PathBuf> {
     let cache = home("XDG_CACHE_HOME", ".cache")?.join("metaflow/ebpf");
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     Ok(cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_named_the_same_in_every_folder() {
+        let object = b"\0_RNvNtCs9OyBkVeT82L_6tracer3tls4uses\0_RNvCs1_4core3abc\0EVENTS\0";
+        let plain: Vec<_> = names(object).iter().map(|name| without_hash(name)).collect();
+        assert_eq!(plain, [Some("_RNvNtC6tracer3tls4uses".to_owned())]);
+    }
 }

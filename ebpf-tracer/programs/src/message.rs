@@ -182,8 +182,10 @@ struct Record<const N: usize> {
 fn output(event: &SocketEvent, source: u64, length: u64, wake: u32) -> bool {
     if length == 0 {
         sized::<0>(event, source, length, wake)
-    } else if length <= 128 {
-        sized::<128>(event, source, length, wake)
+    } else if length <= 64 {
+        sized::<64>(event, source, length, wake)
+    } else if length <= 192 {
+        sized::<192>(event, source, length, wake)
     } else if length <= 512 {
         sized::<512>(event, source, length, wake)
     } else if length <= 1536 {

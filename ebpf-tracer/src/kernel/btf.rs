@@ -80,9 +80,9 @@ impl KernelTypes {
             return Err(BtfError::Damaged { what: "no BTF of this machine's byte order", at: 0 });
         }
         let length = header(1)? as usize;
-        let begin = length + header(2)? as usize;
-        let end = begin + header(3)? as usize;
-        let strings = length + header(4)? as usize;
+        let begin = length.saturating_add(header(2)? as usize);
+        let end = begin.saturating_add(header(3)? as usize);
+        let strings = length.saturating_add(header(4)? as usize);
         if end > bytes.len() || strings > bytes.len() {
             return Err(BtfError::Damaged { what: "shorter than it says", at: bytes.len() });
         }
@@ -95,7 +95,9 @@ impl KernelTypes {
             if matches!(found.kind, STRUCT | UNION | FUNCTION) {
                 let name = types.name(word_at(&types.bytes, at).unwrap_or(0)).to_owned();
                 let map = if found.kind == FUNCTION { &mut types.functions } else { &mut types.named };
-                map.entry(name).or_insert(id);
+                if !name.is_empty() {
+                    map.entry(name).or_insert(id);
+                }
             }
             at = found.details
                 + details(found.kind, found.count).ok_or(BtfError::Damaged { what: "unknown kind", at })?;
@@ -129,7 +131,7 @@ impl KernelTypes {
         let mut offset = 0;
         for name in names {
             let (at, inner) = self.member(id, name.as_bytes(), DEPTH).ok_or_else(unknown)?;
-            offset += at;
+            offset = at.checked_add(offset).ok_or_else(unknown)?;
             id = inner;
         }
         Ok(offset)
@@ -146,7 +148,9 @@ impl KernelTypes {
             let [called, inner, place] = [0, 4, 8].map(|more| word_at(&self.bytes, at + more).unwrap_or(0));
             let bits = if found.bits { place & 0x00ff_ffff } else { place };
             match self.name(called) {
-                b"" => self.member(inner, name, depth - 1).map(|(more, inner)| (bits / 8 + more, inner)),
+                b"" => self
+                    .member(inner, name, depth - 1)
+                    .and_then(|(more, inner)| Some(((bits / 8).checked_add(more)?, inner))),
                 other if other == name => Some((bits / 8, inner)),
                 _ => None,
             }
@@ -198,4 +202,77 @@ fn details(kind: u32, count: usize) -> Option<usize> {
 
 fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A description with `struct outer { int a; union { int b; const inner c; }; }` and `struct inner { int d : 32 at bit 64 }`.
+    /// `nameless` is the type of the member without a name: 3 is the union.
+    fn outer(nameless: u32) -> Vec<u8> {
+        let strings = b"\0int\0outer\0a\0b\0c\0inner\0d\0cast\0";
+        let name = |text: &str| {
+            strings.windows(text.len() + 2).position(|at| at == [b"\0", text.as_bytes(), b"\0"].concat()).unwrap()
+                as u32
+                + 1
+        };
+        let info = |kind: u32, count: u32, bits: u32| kind << 24 | count | bits << 31;
+        let types: Vec<u32> = [
+            vec![name("int"), info(1, 0, 0), 4, 32],
+            vec![name("outer"), info(STRUCT, 2, 0), 16, name("a"), 1, 0, 0, nameless, 32],
+            vec![0, info(UNION, 2, 0), 12, name("b"), 1, 0, name("c"), 4, 0],
+            vec![0, info(10, 0, 0), 5],
+            vec![name("inner"), info(STRUCT, 1, 1), 12, name("d"), 1, 32 << 24 | 64],
+            vec![name("cast"), info(FUNCTION, 0, 0), 1],
+        ]
+        .concat();
+        let length = 4 * types.len() as u32;
+        let header = [0x1_eb9f, 24, 0, length, length, strings.len() as u32];
+        header.iter().chain(&types).flat_map(|word| word.to_ne_bytes()).chain(*strings).collect()
+    }
+
+    #[test]
+    fn members_within_members_without_names() {
+        let types = KernelTypes::parse(outer(3)).unwrap();
+        let offset = |path| types.offset(path).unwrap();
+        assert_eq!([offset("outer.a"), offset("outer.b"), offset("outer.c"), offset("outer.c.d")], [0, 4, 4, 12]);
+        assert_eq!(
+            (types.structure("inner").unwrap(), types.function("cast"), types.function("inner")),
+            (5, Some(6), None)
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let types = KernelTypes::parse(outer(3)).unwrap();
+        for path in ["none", "outer.none", "outer.a.none", "outer.c.none", ""] {
+            let error = types.offset(path).unwrap_err();
+            assert!(matches!(&error, BtfError::Unknown(name) if name == path), "{error}");
+        }
+        assert!(types.offset("outer.none").unwrap_err().to_string().starts_with("the kernel has no outer.none"));
+    }
+
+    #[test]
+    fn a_structure_that_contains_itself() {
+        let types = KernelTypes::parse(outer(2)).unwrap();
+        assert!(types.offset("outer.b").is_err());
+        assert_eq!(types.offset("outer.a").unwrap(), 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_description(at in 0..200usize, value: u8, length in 0..300usize) {
+            let mut bytes = outer(3);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+            bytes.truncate(length);
+            if let Ok(types) = KernelTypes::parse(bytes) {
+                for path in ["outer.a", "outer.c.d", "inner.d"] {
+                    let _ = types.offset(path);
+                }
+            }
+        }
+    }
 }

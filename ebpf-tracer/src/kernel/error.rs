@@ -6,6 +6,7 @@ use aya::EbpfError;
 use aya::programs::ProgramError;
 
 use super::BtfError;
+use crate::probe::Rights;
 
 /// The kernel refused to read or change a map.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +52,11 @@ pub enum LoadError {
     Poll(#[source] rustix::io::Errno),
 }
 
+/// What loading takes. CAP_SYS_ADMIN stands for both.
+const LOADING: &[&str] = &["CAP_BPF", "CAP_PERFMON"];
+
 pub(super) fn object(error: EbpfError) -> LoadError {
-    if denied(&error) {
-        return LoadError::Permission { doing: "creating a map", advice: advice() };
-    }
-    LoadError::Maps(Box::new(error))
+    if denied(&error) { permission("creating a map", LOADING) } else { LoadError::Maps(Box::new(error)) }
 }
 
 pub(super) fn map(error: aya::maps::MapError) -> LoadError {
@@ -64,7 +65,7 @@ pub(super) fn map(error: aya::maps::MapError) -> LoadError {
 
 pub(super) fn program(program: &'static str, source: ProgramError) -> LoadError {
     if denied(&source) {
-        return LoadError::Permission { doing: "loading a program", advice: advice() };
+        return permission("loading a program", LOADING);
     }
     LoadError::Program { program, source: Box::new(source) }
 }
@@ -77,29 +78,18 @@ pub(super) fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-/// What is missing to be permitted.
-fn advice() -> String {
-    /// Places of the bits (`linux/capability.h`).
-    const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
-    const CAP_SYS_ADMIN: u32 = 21;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
-        .unwrap_or(0);
-    let has = |bit: u32| effective >> bit & 1 == 1;
-    let missing: Vec<_> = NEEDED.iter().filter(|(_, bit)| !has(*bit)).map(|(name, _)| *name).collect();
-    if !missing.is_empty() && !has(CAP_SYS_ADMIN) {
-        return format!(
-            "{} missing; run as root, or give the program: setcap cap_bpf,cap_perfmon+ep PROGRAM",
-            missing.join(" and ")
-        );
-    }
+fn permission(doing: &'static str, needed: &[&str]) -> LoadError {
+    let rights = Rights::of_this_process();
+    let missing: Vec<_> = needed.iter().copied().filter(|name| !rights.has(name)).collect();
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-    if lockdown.contains("[confidentiality]") {
-        return "the kernel is locked down (confidentiality); start it with lockdown=integrity or none".to_owned();
-    }
-    "the capabilities are there, so something else forbids it: a container's seccomp profile, a security module, or a kernel without CONFIG_BPF_EVENTS"
-        .to_owned()
+    let advice = if !missing.is_empty() {
+        let set = missing.join(",").to_lowercase();
+        format!("{} missing; run as root, or give the program: setcap {set}+ep PROGRAM", missing.join(" and "))
+    } else if lockdown.contains("[confidentiality]") {
+        "the kernel is locked down (confidentiality); start it with lockdown=integrity or none".to_owned()
+    } else {
+        "the capabilities are there, so something else forbids it: a container's seccomp profile, or a security module"
+            .to_owned()
+    };
+    LoadError::Permission { doing, advice }
 }

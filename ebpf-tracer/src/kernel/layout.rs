@@ -114,3 +114,26 @@ pub(super) fn calls() -> [u8; Call::NUMBERS] {
     }
     calls
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_has_calls_of_the_function_and_nothing_else_changes() {
+        let linked = link(super::super::OBJECT, 77);
+        let (before, after) = (super::super::OBJECT.chunks(4), linked.as_bytes().chunks(4));
+        let changed: Vec<_> = before.zip(after).filter(|(before, after)| before != &&after[..before.len()]).collect();
+        assert!(changed.len() > 10);
+        assert!(changed.iter().all(|(before, after)| {
+            *before == Types::CAST_PLACEHOLDER.to_le_bytes() && *after == 77u32.to_le_bytes()
+        }));
+    }
+
+    #[test]
+    fn numbers_of_calls_are_those_of_this_machine() {
+        let calls = calls();
+        assert_eq!(calls[libc::SYS_sendmsg as usize], Call::Sendmsg as u8);
+        assert_eq!(calls.iter().filter(|call| **call != Call::Other as u8).count(), 22);
+    }
+}

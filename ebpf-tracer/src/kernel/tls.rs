@@ -62,7 +62,7 @@ pub struct TlsHooks {
 
 impl Kernel {
     /// Hooks into a TLS library (OpenSSL 1.1 or 3, or one with the same functions), in all processes that use this file, or in one.
-    /// Only what is followed is seen. Each call of such a function then takes some microseconds longer.
+    /// Only what is followed is seen. Each call of such a function then takes some microseconds longer. It takes `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     /// Which function or right is missing; see [`TlsError`]. Nothing stays attached then.

@@ -1,6 +1,8 @@
 //! Processes, and which are followed.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use ebpf_tracer::events::{Operation, ProcessEvent};
 use ebpf_tracer::{Capture, Filter, KernelLimits, Names};
@@ -132,6 +134,44 @@ fn a_control_group_that_nobody_is_in() {
     let filter = |_, _| Filter { cgroups: Names::Only(BTreeSet::from([u64::MAX])), ..Filter::default() };
     let Some(sent) = sent(filter) else { return };
     assert!(sent.is_empty(), "{sent:?}");
+}
+
+/// A control group of version 2 that is taken away again.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    fn new() -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let place =
+            mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?.split(' ').nth(1)?.to_owned();
+        let place = PathBuf::from(place).join(format!("metaflow-test-{}", std::process::id()));
+        std::fs::create_dir(&place).ok()?;
+        Some(Self(place))
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // Whoever was in it has ended; the kernel may take a moment to see it.
+        while std::fs::remove_dir(&self.0).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn the_control_group_of_a_process() {
+    let Some(group) = ControlGroup::new() else {
+        println!("skipped: no control group (version 2) can be made here");
+        return;
+    };
+    let number = std::fs::metadata(&group.0).unwrap().ino();
+    let filter = |pid: u32, _| {
+        std::fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        Filter { cgroups: Names::Only(BTreeSet::from([number])), ..Filter::default() }
+    };
+    let Some(sent) = sent(filter) else { return };
+    assert_eq!(sent, ["child", "grandchild", "parent", "another port"]);
 }
 
 #[test]
