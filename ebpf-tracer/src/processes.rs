@@ -76,10 +76,13 @@ impl Processes {
     /// The process that had this number then.
     pub(crate) fn at(&self, pid: u32, time: Timestamp, clock: &Clock) -> Option<&Process> {
         let boottime = clock.to_boottime(time);
-        let before = (pid, 0)..=(pid, boottime.saturating_add(TICK_NS));
-        let (_, process) = self.known.range(before).next_back()?;
-        let is_over = process.ended.is_some_and(|ended| time.since(ended).as_nanos() > u128::from(TICK_NS));
-        (!is_over).then_some(process)
+        let latest = |until: u64| {
+            let (_, process) = self.known.range((pid, 0)..=(pid, until)).next_back()?;
+            let is_over = process.ended.is_some_and(|ended| time.since(ended).as_nanos() > u128::from(TICK_NS));
+            (!is_over).then_some(process)
+        };
+        // A number may be given out again within a tick: who began before comes first.
+        latest(boottime).or_else(|| latest(boottime.saturating_add(TICK_NS)))
     }
 
     /// Takes in what `/proc` says.
