@@ -50,6 +50,8 @@ pub enum Values {
     U32,
     /// A port or a piece number.
     U16,
+    /// A measured value.
+    F64,
     /// Yes or no.
     Flag,
     /// Text that repeats: a dictionary on the wire, an integer in the store. The dictionary's name.
@@ -98,6 +100,7 @@ impl Column {
             Values::U64 => DataType::UInt64,
             Values::U32 | Values::Name(_) => DataType::UInt32,
             Values::U16 | Values::Writer => DataType::UInt16,
+            Values::F64 => DataType::Float64,
             Values::Flag => DataType::Boolean,
             Values::Text => DataType::Utf8,
             Values::Bytes => DataType::Binary,
@@ -117,7 +120,7 @@ impl Column {
         match self.values {
             Values::Time => ColumnKind::Time,
             Values::Nanos => ColumnKind::Duration,
-            Values::U64 | Values::U32 | Values::U16 | Values::Instant => ColumnKind::Number,
+            Values::U64 | Values::U32 | Values::U16 | Values::F64 | Values::Instant => ColumnKind::Number,
             Values::Flag => ColumnKind::Flag,
             Values::Name(dictionary) | Values::Attributes(dictionary) => ColumnKind::id(dictionary),
             Values::Text => ColumnKind::Text,
@@ -209,7 +212,7 @@ macro_rules! columns {
 }
 columns!(
     time => Values::Time, nanos => Values::Nanos, instant => Values::Instant, number64 => Values::U64, number32 => Values::U32, number16 => Values::U16,
-    flag => Values::Flag, text => Values::Text, bytes => Values::Bytes, address => Values::Address,
+    float64 => Values::F64, flag => Values::Flag, text => Values::Text, bytes => Values::Bytes, address => Values::Address,
     texts => Values::TextList, numbers16 => Values::U16List, buckets => Values::Buckets, counts => Values::Counts,
     overflow => Values::Overflow, writer => Values::Writer,
 );

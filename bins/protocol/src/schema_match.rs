@@ -27,6 +27,9 @@ fn same_type(ours: &Field<'_>, theirs: &Field<'_>) -> bool {
     match ours.type_type() {
         Type::Utf8 | Type::Binary | Type::Bool | Type::List | Type::Struct_ => true,
         Type::Int => both(ours.type_as_int(), theirs.type_as_int(), |int| (int.bitWidth(), int.is_signed())),
+        Type::FloatingPoint => {
+            both(ours.type_as_floating_point(), theirs.type_as_floating_point(), arrow_ipc::FloatingPoint::precision)
+        }
         Type::Timestamp => both(ours.type_as_timestamp(), theirs.type_as_timestamp(), |time| {
             (time.unit(), time.timezone().map(str::to_owned))
         }),

@@ -9,7 +9,7 @@ use arrow_array::builder::{
 };
 use arrow_array::types::{Int16Type, UInt16Type, UInt32Type};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
     TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow_schema::{DataType, Field};
@@ -48,6 +48,7 @@ fn values(place: usize, column: &Column) -> ArrayRef {
         Values::U64 => each!(UInt64Array, number),
         Values::U32 => each!(UInt32Array, |row| number(row) as u32),
         Values::U16 | Values::Writer => each!(UInt16Array, |row| number(row) as u16),
+        Values::F64 => each!(Float64Array, |row| number(row) as f64 / 8.0),
         Values::Flag => each!(BooleanArray, |row| row % 2 == 0),
         Values::Text => each!(StringArray, text),
         Values::Bytes => each!(BinaryArray, |row| vec![row as u8; 16]),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Int16Builder, Int64Builder, ListBuilder, MapBuilder,
-    MapFieldNames, StringBuilder, StringDictionaryBuilder, TimestampNanosecondBuilder, UInt16Builder, UInt32Builder,
-    UInt64Builder,
+    BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int16Builder, Int64Builder, ListBuilder,
+    MapBuilder, MapFieldNames, StringBuilder, StringDictionaryBuilder, TimestampNanosecondBuilder, UInt16Builder,
+    UInt32Builder, UInt64Builder,
 };
 use arrow_array::types::UInt32Type;
 use arrow_schema::{DataType, Field};
@@ -23,6 +23,7 @@ pub(super) enum ColumnBuilder {
     U64(UInt64Builder),
     U32(UInt32Builder),
     U16(UInt16Builder),
+    F64(Float64Builder),
     Flag(BooleanBuilder),
     Name(Names),
     Text(StringBuilder),
@@ -48,6 +49,7 @@ impl ColumnBuilder {
             Values::U64 => Self::U64(UInt64Builder::new()),
             Values::U32 => Self::U32(UInt32Builder::new()),
             Values::U16 => Self::U16(UInt16Builder::new()),
+            Values::F64 => Self::F64(Float64Builder::new()),
             Values::Flag => Self::Flag(BooleanBuilder::new()),
             Values::Name(_) => Self::Name(Names::default()),
             Values::Text => Self::Text(StringBuilder::new()),
@@ -73,6 +75,7 @@ impl ColumnBuilder {
             Self::U64(builder) => Arc::new(builder.finish()),
             Self::U32(builder) => Arc::new(builder.finish()),
             Self::U16(builder) => Arc::new(builder.finish()),
+            Self::F64(builder) => Arc::new(builder.finish()),
             Self::Flag(builder) => Arc::new(builder.finish()),
             Self::Name(names) => names.finish(),
             Self::Text(builder) => Arc::new(builder.finish()),
