@@ -1,3 +1,4 @@
+use metaflow_protocol::tables::TABLES;
 use serde_json::{Value, json};
 
 use crate::lab::{Agent, calls, in_memory, post, raw};
@@ -59,7 +60,7 @@ async fn every_column_of_every_table_can_be_written_in_every_form() {
     let server = in_memory().await;
     let address = server.address().unwrap();
     Agent::connect(address).await.send(0, &calls(0, &["/a"])).await.unwrap();
-    for table in ["calls", "flows", "metrics_1s", "metrics_1m", "losses", "events", "dictionary"] {
+    for table in TABLES.iter().map(|table| table.name).chain(["dictionary"]) {
         for format in ["json", "jsonl", "csv", "table"] {
             let (status, _, body) =
                 post(address, &format!("/sql?format={format}"), "", &format!("SELECT * FROM {table}")).await;
