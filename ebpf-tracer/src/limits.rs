@@ -45,6 +45,10 @@ pub struct Limits {
     pub marks: usize,
     /// Messages of one stream looked through for one piece of evidence.
     pub mark_steps: usize,
+    /// Plaintext of a TLS connection comes within this time after its ciphertext, or is taken for unseen.
+    pub plaintext: Duration,
+    /// TLS connections whose plaintext is waited for, and those without that wait to be told of.
+    pub opaque: usize,
     /// Processes remembered, those that ended included.
     pub processes: usize,
     /// Processes that ended are remembered for this long.
@@ -77,6 +81,8 @@ impl Default for Limits {
             threads: 65_536,
             marks: 1 << 18,
             mark_steps: 1024,
+            plaintext: Duration::from_secs(3),
+            opaque: 65_536,
             processes: 65_536,
             ended: Duration::from_secs(180),
             unread: 4096,

@@ -1,13 +1,15 @@
 //! What is ready to be handed on.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use flow_core::{StreamEvent, StreamInput, StreamOpening};
 use protocol_parsers::{Side, StreamChunk, Timestamp};
 
 use crate::clock::Clock;
+use crate::hash::keyed;
 use crate::limits::Limits;
 use crate::marks::{Mark, Marks};
+use crate::opaque::OpaqueTls;
 use crate::stats::Stats;
 
 /// Collects what is handed on, and what streams share otherwise.
@@ -18,6 +20,10 @@ pub(crate) struct Sink {
     current: Option<Output>,
     bytes: usize,
     streams: u64,
+    /// Streams that are open: how much of each message is handed on.
+    heads: HashMap<u64, u32, ahash::RandomState>,
+    /// TLS connections that wait to be told of.
+    opaque: VecDeque<OpaqueTls>,
     /// Payload of all streams that waits for missing bytes.
     pub(crate) gap_bytes: usize,
     pub(crate) marks: Marks,
@@ -61,6 +67,8 @@ impl Sink {
             current: None,
             bytes: 0,
             streams: 0,
+            heads: HashMap::with_hasher(keyed()),
+            opaque: VecDeque::new(),
             gap_bytes: 0,
             marks: Marks::new(),
             stats: Stats::default(),
@@ -84,8 +92,35 @@ impl Sink {
         }
         self.streams += 1;
         self.stats.streams_opened += 1;
+        self.heads.insert(self.streams, u32::MAX);
         self.outputs.push_back(Output { stream: self.streams, event: OutputEvent::Open(opening) });
         Some(self.streams)
+    }
+
+    /// From now on no more than this is handed on of each message of a stream, if it is open.
+    pub(crate) fn limit_head(&mut self, stream: u64, bytes: u32) {
+        if let Some(head) = self.heads.get_mut(&stream) {
+            *head = bytes;
+        }
+    }
+
+    /// How much is handed on of each message of a stream.
+    pub(crate) fn head(&self, stream: u64) -> u32 {
+        self.heads.get(&stream).copied().unwrap_or(u32::MAX)
+    }
+
+    /// A TLS connection of which no plaintext was seen.
+    pub(crate) fn opaque(&mut self, connection: OpaqueTls) {
+        if self.opaque.len() >= self.limits.opaque {
+            self.stats.opaque_dropped += 1;
+            return;
+        }
+        self.stats.opaque += 1;
+        self.opaque.push_back(connection);
+    }
+
+    pub(crate) fn poll_opaque(&mut self) -> Option<OpaqueTls> {
+        self.opaque.pop_front()
     }
 
     pub(crate) fn data(&mut self, stream: u64, data: Data, mark: Option<Mark>) {
@@ -107,6 +142,7 @@ impl Sink {
 
     pub(crate) fn close(&mut self, stream: u64, time: Timestamp) {
         self.stats.streams_closed += 1;
+        self.heads.remove(&stream);
         self.outputs.push_back(Output { stream, event: OutputEvent::Close { time } });
     }
 

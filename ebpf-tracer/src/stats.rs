@@ -31,7 +31,8 @@ pub struct Stats {
     pub hurried: u64,
     /// Payload bytes handed on.
     pub bytes_delivered: u64,
-    /// Bytes of the messages handed on that were not captured.
+    /// Bytes of the messages handed on that were not captured, or are beyond what is wanted of their stream
+    /// ([`Tracer::limit_head`](crate::Tracer::limit_head)).
     pub bytes_missing: u64,
     /// Bytes handed on before.
     pub bytes_repeated: u64,
@@ -60,6 +61,10 @@ pub struct Stats {
     pub marks_forgotten: u64,
     /// Questions for evidence that were not answered because of [`Limits::mark_steps`](crate::Limits::mark_steps).
     pub evidence_refused: u64,
+    /// TLS connections of which no plaintext was seen: [`Tracer::poll_opaque`](crate::Tracer::poll_opaque).
+    pub opaque: u64,
+    /// TLS connections of which it is not known whether plaintext was seen, or nobody asked: [`Limits::opaque`](crate::Limits::opaque).
+    pub opaque_dropped: u64,
     /// Uses of `io_uring`: what goes that way is not seen.
     pub io_uring: u64,
     /// Processes forgotten for others: [`Limits::processes`](crate::Limits::processes).

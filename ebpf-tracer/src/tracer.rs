@@ -9,6 +9,7 @@ use crate::event::{Event, EventError};
 use crate::evidence::Evidence;
 use crate::limits::Limits;
 use crate::marks::Mark;
+use crate::opaque::OpaqueTls;
 use crate::order::{Order, Waiting};
 use crate::processes::{Process, Processes, Snapshot};
 use crate::recording::Entry;
@@ -140,6 +141,17 @@ impl Tracer {
     pub fn evidence(&mut self, stream: u64, call: &Call<'_>) -> Evidence {
         let Sink { marks, stats, limits, .. } = &mut self.sink;
         Evidence::of(stream, call, marks, limits.mark_steps, stats)
+    }
+
+    /// From now on no more than so many bytes of each message of this stream are handed on, as if no more had been captured: for one
+    /// whose protocol is known, and needs less than others. Of a stream that is closed nothing comes anyway.
+    pub fn limit_head(&mut self, stream: u64, bytes: u32) {
+        self.sink.limit_head(stream, bytes);
+    }
+
+    /// A TLS connection over which data was sent, of which no plaintext came within [`Limits::plaintext`].
+    pub fn poll_opaque(&mut self) -> Option<OpaqueTls> {
+        self.sink.poll_opaque()
     }
 
     /// The process that had this number then, as far as it is known.

@@ -117,3 +117,16 @@ fn messages_forgotten_and_threads_forgotten_are_counted() {
     lab.finish();
     assert_eq!((lab.tracer.stats().marks_forgotten, lab.tracer.stats().threads_forgotten), (2, 3));
 }
+
+#[test]
+fn more_tls_connections_than_are_waited_for_are_counted() {
+    let mut lab = Lab::limited(|limits| limits.opaque = 1);
+    for number in 0..3 {
+        let at = MS * u64::from(number + 1);
+        lab.push(connection(number).sends(at, at, 100, 6), &[22, 3, 1, 0, 200, 1]);
+        lab.push(connection(number).sends(at, at, 106, 8), &[23, 3, 3, 0, 99, 7, 7, 7]);
+    }
+    lab.finish();
+    let told: Vec<_> = std::iter::from_fn(|| lab.tracer.poll_opaque()).map(|connection| connection.time_ns).collect();
+    assert_eq!((told, lab.tracer.stats().opaque, lab.tracer.stats().opaque_dropped), (vec![MS], 1, 2));
+}

@@ -444,3 +444,18 @@ fn an_ipv4_peer_of_an_ipv6_socket_has_the_address_that_the_packets_have() {
     lab.push(event.sends(MS, MS, 0, 3), b"GET");
     assert_eq!(lab.finish()[0], "1 open tcp .1:40000 ?→ .2:80 joined");
 }
+
+#[test]
+fn a_stream_of_which_less_of_each_message_is_wanted() {
+    let mut lab = Lab::new();
+    lab.push(client(10).sends(MS, MS, 100, 6), b"first.");
+    assert_eq!(lab.until(SECOND)[1], "1 client 0 first. seq 100");
+    lab.tracer.limit_head(1, 4);
+    lab.tracer.limit_head(2, 4);
+    lab.push(client(10).sends(SECOND, SECOND, 106, 7), b"second.");
+    lab.push(client(10).sends(2 * SECOND, 2 * SECOND, 113, 9).at(0, false), b"thi");
+    lab.push(client(10).sends(2 * SECOND, 2 * SECOND, 113, 9).at(3, true), b"rd.");
+    let seen = lab.finish();
+    assert_eq!(seen[..3], ["1 client 6 seco +3 seq 106", "1 client 13 thi seq 113", "1 client 16 r +5 seq 116"]);
+    assert_eq!(lab.tracer.stats().bytes_missing, 8);
+}

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use ebpf_tracer::events::Counter;
-use ebpf_tracer::{Clock, Filter, Kernel, KernelLimits, Limits, Places, Tracer};
+use ebpf_tracer::{Clock, Filter, Kernel, KernelLimits, Limits, Places, TlsLibrary, TlsWatch, Tracer};
 use flow_core::{FlowEngine, Input, Options};
 
 use crate::cpu_time;
@@ -33,6 +33,11 @@ impl Observer {
     /// Observes the processes of this filter from here on.
     pub(super) fn start(filter: &Filter) -> Result<Self> {
         let mut kernel = Kernel::load(&KernelLimits::default())?;
+        let hook = |library: &TlsLibrary| {
+            kernel.attach_tls(&library.reachable, None).map(drop).map_err(|error| error.to_string())
+        };
+        let refused = TlsWatch::default().attach_to_installed(hook);
+        ensure!(refused.is_empty(), "{refused:?}");
         kernel.follow(filter)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

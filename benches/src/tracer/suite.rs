@@ -9,7 +9,7 @@ use ebpf_tracer::{Capture, Clock, Event, Filter, Kernel, KernelLimits, Limits, N
 use flow_core::{FlowEngine, Options};
 
 use super::calls::{CALLS, Caller, Taken};
-use super::load::{self, Server};
+use super::load::Server;
 use super::observer::{Observed, Observer, hand_on, monotonic_ns};
 use crate::{Report, cpu_time};
 
@@ -36,8 +36,10 @@ pub fn run(quick: bool) -> Result<Report> {
     let mut report = Report::default();
     system_calls(&extent, &mut report)?;
     drain(&mut report)?;
-    nginx(&extent, &mut report)?;
-    redis(&extent, &mut report)?;
+    application("tracer.nginx", &Server::nginx()?, &extent, &mut report)?;
+    application("tracer.nginx_tls", &Server::nginx_with_tls()?, &extent, &mut report)?;
+    application("tracer.redis", &Server::redis()?, &extent, &mut report)?;
+    application("tracer.postgresql", &Server::postgresql()?, &extent, &mut report)?;
     Ok(report)
 }
 
@@ -111,51 +113,51 @@ fn drain(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn nginx(extent: &Extent, report: &mut Report) -> Result<()> {
-    let server = Server::nginx()?;
-    let saturate = || load::saturate_http(server.port, extent.seconds);
-    let (off, _, observed) = in_turn(extent.rounds, saturate, report, "tracer.nginx")?;
-    share(&observed, report, "tracer.nginx");
-    let half = off / 2.0;
+/// What an application loses because it is observed, with the observer and without it in turn: at saturation, and at half of that.
+fn application(name: &str, server: &Server, extent: &Extent, report: &mut Report) -> Result<()> {
+    let off = saturation(name, server, extent, report)?;
     let (mut calm, mut watched) = (Vec::new(), Vec::new());
     for _ in 0..extent.rounds {
-        calm.push(load::pace_http(server.port, half, extent.seconds)?);
+        let Some(before) = pace(server, off / 2.0, extent)? else { return Ok(()) };
+        calm.push(before);
         let observer = Observer::start(&Filter::default())?;
-        watched.push(load::pace_http(server.port, half, extent.seconds)?);
+        watched.extend(pace(server, off / 2.0, extent)?);
         let observed = observer.stop()?;
         ensure!(observed.lost == 0, "{observed:?} at half load");
     }
-    for (name, per_mille) in [("p50", 500), ("p99", 990)] {
-        let of = |runs: &[Vec<u64>]| {
-            let mut all: Vec<u64> =
-                runs.iter().filter_map(|run| run.get(run.len() * per_mille / 1000).copied()).collect();
-            all.sort_unstable();
-            all.get(all.len() / 2).copied().unwrap_or_default() as f64
-        };
-        report.figure(format!("tracer.nginx.{name}_us"), of(&calm), "us");
-        report.figure(format!("tracer.nginx.{name}_added_percent"), 100.0 * (of(&watched) / of(&calm) - 1.0), "%");
-    }
+    let mut figure = |of: &str, unit: &'static str, each: &dyn Fn(&Pace) -> f64| {
+        let [calm, watched] = [&calm, &watched].map(|runs| median(runs.iter().map(each).collect()));
+        report.figure(format!("{name}.{of}_{unit}"), calm, unit);
+        report.figure(format!("{name}.{of}_added_percent"), 100.0 * (watched / calm - 1.0), "%");
+    };
+    figure("p50", "us", &|pace| pace.p50);
+    figure("p99", "us", &|pace| pace.p99);
+    figure("cpu_per_request", "us", &|pace| pace.cpu);
     Ok(())
 }
 
-fn redis(extent: &Extent, report: &mut Report) -> Result<()> {
-    let server = Server::redis()?;
-    let saturate = || load::saturate_redis(server.port, extent.requests);
-    let (_, _, observed) = in_turn(extent.rounds, saturate, report, "tracer.redis")?;
-    share(&observed, report, "tracer.redis");
-    Ok(())
+/// A load of a given rate, in microseconds.
+struct Pace {
+    p50: f64,
+    p99: f64,
+    /// Processor time of the server for each request.
+    cpu: f64,
 }
 
-/// A load without the observer and with it, in turn: the medians of both, and what was observed.
-fn in_turn(
-    rounds: usize,
-    load: impl Fn() -> Result<f64>,
-    report: &mut Report,
-    name: &str,
-) -> Result<(f64, f64, Observed)> {
+fn pace(server: &Server, per_second: f64, extent: &Extent) -> Result<Option<Pace>> {
+    let before = server.cpu();
+    let Some(latencies) = server.pace(per_second, extent.seconds)? else { return Ok(None) };
+    let cpu = server.cpu().saturating_sub(before).as_micros() as f64 / latencies.len() as f64;
+    let at = |per_mille: usize| latencies.get(latencies.len() * per_mille / 1000).copied().unwrap_or_default() as f64;
+    Ok(Some(Pace { p50: at(500), p99: at(990), cpu }))
+}
+
+/// As many are sent as are answered. Gives how many a second these are without the observer.
+fn saturation(name: &str, server: &Server, extent: &Extent, report: &mut Report) -> Result<f64> {
+    let load = || server.saturate(extent.seconds, extent.requests);
     let (mut off, mut on, mut all) = (Vec::new(), Vec::new(), Observed::default());
     load()?;
-    for _ in 0..rounds {
+    for _ in 0..extent.rounds {
         off.push(load()?);
         let observer = Observer::start(&Filter::default())?;
         on.push(load()?);
@@ -169,7 +171,8 @@ fn in_turn(
     report.figure(format!("{name}.requests_per_s"), off, "/s");
     report.figure(format!("{name}.observed_requests_per_s"), on, "/s");
     report.figure(format!("{name}.throughput_loss_percent"), 100.0 * (1.0 - on / off), "%");
-    Ok((off, on, all))
+    share(&all, report, name);
+    Ok(off)
 }
 
 /// What of it was seen, and what that took.

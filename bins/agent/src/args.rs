@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol_parsers::Protocol;
 use tracing_subscriber::EnvFilter;
+
+/// Longer messages are not captured whole.
+const MOST_PAYLOAD: u32 = 16 << 20;
 
 /// Sees every request of every process from the outside: no instrumentation, no proxy, no restart.
 ///
@@ -73,18 +77,9 @@ pub struct WatchOptions {
     /// Interface to watch; may be given several times. All that are up, if none is given, unless --ebpf is.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
-    /// See what processes send and receive, also within TLS, by eBPF in the kernel: with process and thread, and without packets unless -i is given too.
-    #[arg(long)]
-    pub ebpf: bool,
-    /// Only what this process does, and those it started or starts; may be given several times.
-    #[arg(short, long, value_name = "PID", requires = "ebpf")]
-    pub pid: Vec<u32>,
-    /// Bytes of each message that are captured of what processes send and receive; how long it is is always known.
-    #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=16 << 20))]
-    pub payload: u32,
-    /// Memory of the kernel in which what happens waits to be read: a power of two. What finds no room there is counted.
-    #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 16 << 20, value_parser = ring)]
-    pub ring: u32,
+    /// Processes.
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// Write what the kernel tells into this file too, with the payload as it is: replay reads it, without any rights.
     #[arg(long, value_name = "FILE", requires = "ebpf")]
     pub record: Option<PathBuf>,
@@ -111,6 +106,74 @@ pub struct WatchOptions {
     pub command: Vec<OsString>,
 }
 
+/// Whether processes are observed, which, and how much of what they say.
+#[derive(Debug, Clone, Args)]
+pub struct TraceArgs {
+    /// See what processes send and receive, also within TLS, by eBPF in the kernel: with process and thread. watch then needs no packets, unless -i is given too.
+    #[arg(long)]
+    pub ebpf: bool,
+    /// Only what this process does, and those it started or starts; may be given several times.
+    #[arg(short, long, value_name = "PID", requires = "ebpf")]
+    pub pid: Vec<u32>,
+    /// Only what processes of this control group (version 2) do, and of those below it: a path, or the number of a container; may be given several times.
+    #[arg(long, value_name = "PATH|CONTAINER", requires = "ebpf")]
+    pub cgroup: Vec<String>,
+    /// Only connections of which either end has this port; may be given several times. Unix sockets have port 0.
+    #[arg(long, value_name = "PORT", requires = "ebpf")]
+    pub port: Vec<u16>,
+    /// Bytes of each message that are captured of what processes send and receive, or of a protocol, as redis=65536; may be given several times. How long a message is is always known. [default: 4096]
+    #[arg(long, value_name = "[PROTOCOL=]BYTES", requires = "ebpf", value_parser = Head::parse)]
+    pub payload: Vec<Head>,
+    /// Memory of the kernel in which what happens waits to be read: a power of two. What finds no room there is counted.
+    #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 16 << 20, value_parser = ring)]
+    pub ring: u32,
+}
+
+impl TraceArgs {
+    /// Which processes, for people.
+    pub(crate) fn in_words(&self, command: Option<&OsString>) -> String {
+        let mut words = match (command, self.pid.as_slice()) {
+            (Some(command), _) => command.display().to_string(),
+            (None, []) => "all processes".to_owned(),
+            (None, pids) => format!("processes {pids:?}"),
+        };
+        if !self.cgroup.is_empty() {
+            words += &format!(" of {}", self.cgroup.join(", "));
+        }
+        if !self.port.is_empty() {
+            words += &format!(" on ports {:?}", self.port);
+        }
+        words
+    }
+}
+
+/// How many bytes of each message are wanted: of all protocols, or of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// `None`: of those that are not named.
+    pub protocol: Option<Protocol>,
+    /// So many at most.
+    pub bytes: u32,
+}
+
+impl Head {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (protocol, bytes) = match text.split_once('=') {
+            Some((name, bytes)) => {
+                let unknown = |_| {
+                    let names: Vec<_> = Protocol::ALL.iter().map(|protocol| protocol.name()).collect();
+                    format!("no protocol has this name; there are {}", names.join(", "))
+                };
+                (Some(name.parse().map_err(unknown)?), bytes)
+            }
+            None => (None, text),
+        };
+        let bytes = bytes.parse().ok().filter(|bytes| *bytes <= MOST_PAYLOAD);
+        let bytes = bytes.ok_or_else(|| format!("not a number of bytes up to {MOST_PAYLOAD}"))?;
+        Ok(Self { protocol, bytes })
+    }
+}
+
 /// How to tell what works.
 #[derive(Debug, Clone, Args)]
 pub struct DoctorOptions {
@@ -125,9 +188,9 @@ pub struct RunOptions {
     /// Interface to observe; may be given several times. All that are up, also those that come later, if none is given.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
-    /// See also what processes send and receive, within TLS too, by eBPF in the kernel.
-    #[arg(long)]
-    pub ebpf: bool,
+    /// Processes.
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// Leave literals and secrets in: SQL values, Redis arguments, credentials.
     #[arg(long)]
     pub no_redact: bool,

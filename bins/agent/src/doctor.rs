@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args::DoctorOptions;
 use crate::failure::Failure;
+use crate::rights;
 
 /// The ways to see requests: without any of them, nothing works.
 const WAYS: [&str; 3] = ["packets", "system_calls", "uprobe"];
@@ -16,7 +17,12 @@ const WAYS: [&str; 3] = ["packets", "system_calls", "uprobe"];
 pub(crate) fn doctor(options: &DoctorOptions) -> Result<(), Failure> {
     let mut findings = vec![
         Finding::new("packets", "requests on interfaces", "CAP_NET_RAW", packets()),
-        Finding::new("rights", "all of the following without root", "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", rights()),
+        Finding::new(
+            "rights",
+            "all of the following without root",
+            "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE",
+            found_rights(),
+        ),
     ];
     findings.extend(probe());
     let mut out = io::stdout().lock();
@@ -48,11 +54,14 @@ fn packets() -> Found {
     }
 }
 
-fn rights() -> Found {
+fn found_rights() -> Found {
     let rights = Rights::of_this_process();
     let has = match rights.names().collect::<Vec<_>>() {
         none if none.is_empty() => "no capability that matters".to_owned(),
-        some => some.join(" "),
+        some => {
+            let (kept, given_up): (Vec<_>, Vec<_>) = some.iter().copied().partition(|name| rights::is_kept(name));
+            format!("{}; watch and run keep {} and give up {}", some.join(" "), list(&kept), list(&given_up))
+        }
     };
     let missing: Vec<_> =
         ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"].into_iter().filter(|name| !rights.has(name)).collect();
@@ -61,6 +70,10 @@ fn rights() -> Found {
     } else {
         Found::missing(has, format!("run as root, or with {}", missing.join(" and ")))
     }
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 
 fn print(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {

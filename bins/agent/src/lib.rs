@@ -13,6 +13,7 @@ mod packets;
 mod pipeline;
 mod place;
 mod replay;
+mod rights;
 mod rings;
 mod run;
 mod signals;
@@ -22,7 +23,9 @@ mod uplink;
 mod watch;
 mod workers;
 
-pub use args::{Cli, Command, DoctorOptions, Kinds, OutputFormat, ReplayOptions, RunOptions, WatchOptions};
+pub use args::{
+    Cli, Command, DoctorOptions, Head, Kinds, OutputFormat, ReplayOptions, RunOptions, TraceArgs, WatchOptions,
+};
 pub use failure::{Failure, complain};
 
 /// Does what the command line says.

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::place::{HostWatch, Places};
 use crate::rings::Rings;
 use crate::sink::{End, EngineTotals, Observed, Outlet, Sink};
-use crate::traced::{Traced, TracedWatch};
+use crate::traced::{Traced, TracedTotals, TracedWatch};
 use crate::uplink::Exclusions;
 
 /// How often time is told to the engines.
@@ -87,8 +87,8 @@ impl Live {
         });
         let finished = engines.finish();
         let rings = self.rings.counters();
-        let (all, messages_lost) = self.with_beside(finished.engines);
-        let totals = self.observed(&all, finished.packets_refused, &rings, messages_lost);
+        let (all, beside) = self.with_beside(finished.engines);
+        let totals = self.observed(&all, finished.packets_refused, &rings, beside);
         let ended = observed.and_then(|ended| {
             finished.result?;
             outlet.end(&totals)?;
@@ -145,8 +145,8 @@ impl Live {
             self.move_on(engines);
         }
         let rings = self.rings.counters();
-        let (all, messages_lost) = self.with_beside(engines.totals());
-        outlet.tick(&self.observed(&all, engines.packets_refused(), &rings, messages_lost))
+        let (all, beside) = self.with_beside(engines.totals());
+        outlet.tick(&self.observed(&all, engines.packets_refused(), &rings, beside))
     }
 
     /// Where records are at is another from now on.
@@ -166,10 +166,10 @@ impl Live {
     }
 
     /// The engine of what processes do is one more.
-    fn with_beside(&self, mut engines: Vec<EngineTotals>) -> (Vec<EngineTotals>, u64) {
+    fn with_beside(&self, mut engines: Vec<EngineTotals>) -> (Vec<EngineTotals>, TracedTotals) {
         let beside = self.beside.as_ref().map(TracedWatch::totals).unwrap_or_default();
         engines.push(beside.engine);
-        (engines, beside.lost)
+        (engines, beside)
     }
 
     fn observed<'a>(
@@ -177,9 +177,18 @@ impl Live {
         engines: &'a [EngineTotals],
         packets_refused: u64,
         rings: &'a [(String, RingCounters)],
-        messages_lost: u64,
+        beside: TracedTotals,
     ) -> Observed<'a> {
-        Observed { start_ns: self.start_ns, now_ns: now_ns(), engines, packets_refused, rings, messages_lost }
+        let TracedTotals { lost: messages_lost, texts_cut, .. } = beside;
+        Observed {
+            start_ns: self.start_ns,
+            now_ns: now_ns(),
+            engines,
+            packets_refused,
+            rings,
+            messages_lost,
+            texts_cut,
+        }
     }
 }
 

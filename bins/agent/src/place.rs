@@ -14,6 +14,7 @@ use metaflow_packet_capture::Interface;
 use metaflow_protocol::build::{Place, Process};
 
 use crate::failure::Failure;
+use crate::rights;
 
 /// Knows the place of every record: what is known at one moment, for any number of threads.
 pub(crate) enum Places {
@@ -89,6 +90,7 @@ impl HostWatch {
         let (sender, found) = channel();
         let (missed, misses) = sync_channel(1);
         let look = move || {
+            rights::keep(rights::PROCESSES);
             loop {
                 thread::sleep(AFTER_MISS);
                 if let Err(RecvTimeoutError::Disconnected) = misses.recv_timeout(REFRESH) {

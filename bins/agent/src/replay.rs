@@ -15,7 +15,7 @@ use crate::packets::as_input;
 use crate::pipeline::Pipeline;
 use crate::place::Places;
 use crate::sink::{End, Observed, Outlet};
-use crate::traced::recorded;
+use crate::traced::{TracedTotals, recorded};
 use crate::uplink::{Uplink, UplinkOptions};
 
 /// Prints what is in the files, or sends it to a server.
@@ -95,11 +95,9 @@ fn read(
     progress: &mut Progress,
 ) -> Result<(u64, Result<(), Failure>), End> {
     if let Some(recording) = recorded::open(path) {
-        let (totals, read) = recorded::read(recording, &options, outlet.sink())?;
-        let engines = &[totals];
-        let observed = Observed { start_ns: 0, now_ns: 0, engines, packets_refused: 0, rings: &[], messages_lost: 0 };
-        outlet.end(&observed)?;
-        return Ok((totals.engine.streams_opened, read));
+        let (TracedTotals { engine, texts_cut, .. }, read) = recorded::read(recording, &options, outlet.sink())?;
+        outlet.end(&Observed { engines: &[engine], texts_cut, ..Observed::default() })?;
+        return Ok((engine.engine.streams_opened, read));
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut file = match CaptureFile::open(path) {
@@ -127,7 +125,7 @@ fn read(
     pipeline.finish()?;
     let (start_ns, now_ns) = times.unwrap_or_default();
     let totals = pipeline.totals();
-    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], packets_refused: 0, rings: &[], messages_lost: 0 })?;
+    outlet.end(&Observed { start_ns, now_ns, engines: &[totals], ..Observed::default() })?;
     if let Some(truncation) = file.truncation() {
         say(format_args!("warning: {truncation}"));
     }

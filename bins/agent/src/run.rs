@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use flow_core::Options;
+use rustix::thread::CapabilitySet;
 use tracing::{info, warn};
 
 use crate::args::RunOptions;
 use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
+use crate::rights;
 use crate::signals::Interruption;
 use crate::sink::{End, Outlet};
 use crate::traced::{TraceOptions, Traced, Whom};
@@ -32,16 +34,18 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     let mut entrance = uplink.entrance();
     entrance.begin();
     let mut traced = None;
-    if options.ebpf {
+    if options.trace.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
-        let trace = TraceOptions { exclusions: exclusions.clone(), ..TraceOptions::default() };
-        let begun = Traced::start(Whom::All, &trace, &engine, entrance.sink(), &interruption.stop)?;
+        let trace = TraceOptions::new(&options.trace, exclusions.clone());
+        let begun =
+            Traced::start(Whom::new(&options.trace, None), &trace, &engine, entrance.sink(), &interruption.stop)?;
         engine.shard = 0;
         live.beside(&begun);
         traced = Some(begun);
     }
-    let processes = if traced.is_some() { " and all processes" } else { "" };
+    rights::keep(if options.interface.is_empty() { rights::PACKETS } else { CapabilitySet::empty() });
+    let processes = traced.as_ref().map(|_| format!(" and {}", options.trace.in_words(None))).unwrap_or_default();
     say(format_args!("observing {}{processes}; everything goes to {}", live.interfaces(), options.server));
     let ended = live.run(options.threads, &engine, &mut entrance, &interruption.stop, None);
     interruption.stop.stop();

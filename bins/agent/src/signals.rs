@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use metaflow_packet_capture::Stop;
+use rustix::thread::CapabilitySet;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
+use crate::rights;
 
 /// Tells a loop to stop as soon as a signal says so; a second signal ends the program at once.
 pub(crate) struct Interruption {
@@ -24,6 +26,7 @@ impl Interruption {
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
         let (stopping, interrupted) = (stop.clone(), Arc::clone(&by_user));
         let listen = move || {
+            rights::keep(CapabilitySet::empty());
             for signal in signals.forever() {
                 if stopping.is_stopped() {
                     std::process::exit(Failure::interrupted().exit_code().into());

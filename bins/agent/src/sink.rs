@@ -46,6 +46,7 @@ pub(crate) trait Sink: Send + 'static {
 }
 
 /// Running totals of an observation.
+#[derive(Default)]
 pub(crate) struct Observed<'a> {
     /// When it began, in nanoseconds since the Unix epoch; of a file the time of the first packet.
     pub(crate) start_ns: u64,
@@ -58,6 +59,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) rings: &'a [(String, RingCounters)],
     /// Messages of processes that found no room on their way out of the kernel.
     pub(crate) messages_lost: u64,
+    /// Texts of events that were cut because they were too long.
+    pub(crate) texts_cut: u64,
 }
 
 /// Running totals of one engine.

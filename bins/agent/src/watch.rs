@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use flow_core::Options;
 use metaflow_packet_capture::{Stop, Wake, wait};
+use rustix::thread::CapabilitySet;
 
 use crate::args::{Kinds, WatchOptions};
 use crate::command::Watched;
 use crate::failure::{Failure, say};
 use crate::live::{Live, Seen};
 use crate::output::{Printed, Printing, Source};
+use crate::rights;
 use crate::signals::Interruption;
 use crate::sink::{End, Outlet};
 use crate::traced::{TraceOptions, Traced, TracedTotals, Whom};
@@ -27,22 +29,19 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if let Some(parsers) = &mut engine.parsers {
         parsers.redact = !options.no_redact;
     }
-    let whom = whom(options)?;
+    let command = Watched::prepare(&options.command)?;
+    let whom = Whom::new(&options.trace, command);
     // On a whole machine, programs begin and end all the time.
-    let lives = options.kind == Kinds::Events || !matches!(whom, Whom::All);
-    let trace = TraceOptions {
-        payload: options.payload,
-        ring: options.ring,
-        lives,
-        record: options.record.clone(),
-        ..TraceOptions::default()
-    };
-    let mut live = if options.ebpf && options.interface.is_empty() {
+    let lives = options.kind == Kinds::Events || !whom.is_everything();
+    let exclusions = Exclusions::default();
+    let trace =
+        TraceOptions { lives, record: options.record.clone(), ..TraceOptions::new(&options.trace, exclusions.clone()) };
+    let mut live = if options.trace.ebpf && options.interface.is_empty() {
         None
     } else {
-        Some(Live::open(&options.interface, Exclusions::default())?)
+        Some(Live::open(&options.interface, exclusions)?)
     };
-    let source = if options.ebpf { Source::Kernel } else { Source::Packets };
+    let source = if options.trace.ebpf { Source::Kernel } else { Source::Packets };
     let mut printing = match Printing::stdout(options.output, options.kind, options.count, source).map_err(End::from) {
         Ok(printing) => printing,
         Err(End::Enough) => return Ok(()),
@@ -50,7 +49,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     };
     printing.begin();
     let mut traced = None;
-    if options.ebpf {
+    if options.trace.ebpf {
         // Numbers of records differ from those of the engines of packets.
         engine.shard = options.threads;
         traced = Some(Traced::start(whom, &trace, &engine, printing.sink(), &interruption.stop)?);
@@ -59,6 +58,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if let (Some(live), Some(traced)) = (&mut live, &traced) {
         live.beside(traced);
     }
+    rights::keep(if options.interface.is_empty() { rights::PACKETS } else { CapabilitySet::empty() });
     say(format_args!("watching {}; Ctrl-C ends", watched(live.as_ref(), options)));
     let until = options.duration.and_then(|duration| Instant::now().checked_add(duration));
     let observed = match live {
@@ -78,9 +78,12 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
             "{packets} packets, {calls} calls, {flows} flows{events}; {dropped} packets dropped by the kernel, {refused} by full queues"
         ));
     }
-    if let Some(TracedTotals { tracer, messages, lost, events_lost, .. }) = traced {
+    if let Some(TracedTotals { tracer, messages, lost, events_lost, texts_cut, .. }) = traced {
         let sockets = tracer.streams_opened;
-        let others = if events_lost > 0 { format!(", {events_lost} other events") } else { String::new() };
+        let mut others = if events_lost > 0 { format!(", {events_lost} other events") } else { String::new() };
+        if texts_cut > 0 {
+            others += &format!("; {texts_cut} texts of events cut");
+        }
         say(format_args!(
             "{messages} messages on {sockets} sockets, {calls} calls{events}; {lost} messages lost in the kernel{others}"
         ));
@@ -88,21 +91,8 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     if interruption.is_by_user() { Err(Failure::interrupted()) } else { Ok(()) }
 }
 
-/// Whom the programs in the kernel follow.
-fn whom(options: &WatchOptions) -> Result<Whom, Failure> {
-    if let Some(command) = Watched::prepare(&options.command)? {
-        return Ok(Whom::Command(command));
-    }
-    Ok(if options.pid.is_empty() { Whom::All } else { Whom::Only(options.pid.iter().copied().collect()) })
-}
-
 fn watched(live: Option<&Live>, options: &WatchOptions) -> String {
-    let processes = match (options.ebpf, options.pid.as_slice(), options.command.first()) {
-        (false, ..) => None,
-        (true, _, Some(command)) => Some(command.display().to_string()),
-        (true, [], None) => Some("all processes".to_owned()),
-        (true, pids, None) => Some(format!("processes {pids:?}")),
-    };
+    let processes = options.trace.ebpf.then(|| options.trace.in_words(options.command.first()));
     let parts: Vec<_> = live.map(Live::interfaces).into_iter().chain(processes).collect();
     parts.join(" and ")
 }

@@ -6,11 +6,13 @@ use std::thread::{self, JoinHandle};
 use flow_core::{Options, Packet, Sharder};
 use metaflow_packet_capture::Stop;
 use protocol_parsers::Timestamp;
+use rustix::thread::CapabilitySet;
 
 use crate::failure::Failure;
 use crate::lane::{Feeder, Inbox, Limits, Work, lane};
 use crate::pipeline::Pipeline;
 use crate::place::Places;
+use crate::rights;
 use crate::sink::{End, EngineTotals, Outlet, Sink};
 
 /// Spreads packets over threads so that each conversation has one.
@@ -130,6 +132,7 @@ impl Worker {
         let totals = Arc::new(Mutex::new(EngineTotals::default()));
         let published = Arc::clone(&totals);
         let work = move || {
+            rights::keep(CapabilitySet::empty());
             let ended = work(&mut pipeline, &inbox, &published);
             publish(&pipeline, &published);
             if ended.is_err() {

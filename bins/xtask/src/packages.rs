@@ -28,6 +28,7 @@ pub const WORKLOAD: &[Tool] = &[
 
 /// What the tests use beside that.
 pub const TESTS: &[Tool] = &[
+    ("git", "git"),
     ("ip", "iproute2"),
     ("nghttp", "nghttp2-client"),
     ("node", "nodejs"),
@@ -54,6 +55,8 @@ pub const PEERS: &[Tool] = &[
     ("ndpiReader", "libndpi-bin"),
     ("h2load", "nghttp2-client"),
     ("nginx", "nginx-light"),
+    ("openssl", "openssl"),
+    ("pgbench", "postgresql"),
     ("redis-benchmark", "redis-tools"),
     ("redis-server", "redis-server"),
     ("taskset", "util-linux"),

@@ -19,6 +19,7 @@ use table::{Key, Table};
 
 use crate::event::operation;
 use crate::marks::Mark;
+use crate::opaque::{Opaque, OpaqueTls, Record};
 use crate::order::counts_from;
 use crate::sink::Sink;
 use crate::threads::Threads;
@@ -44,6 +45,7 @@ pub(crate) struct Sockets {
     listening: Listening,
     threads: Threads,
     beneath: Beneath,
+    opaque: Opaque,
     places: Places,
 }
 
@@ -54,6 +56,7 @@ impl Sockets {
             listening: Listening::new(),
             threads: Threads::new(),
             beneath: Beneath::new(),
+            opaque: Opaque::new(),
             places,
         }
     }
@@ -87,15 +90,18 @@ impl Sockets {
     pub(crate) fn end_process(&mut self, pid: u32, time_ns: u64, sink: &mut Sink) {
         self.expire(time_ns, sink);
         self.table.end_process(pid, time_ns, sink);
+        self.opaque.ended(pid);
     }
 
     /// Lets time pass.
     pub(crate) fn expire(&mut self, now: u64, sink: &mut Sink) {
         self.table.expire(now, sink);
+        self.opaque.expire(now, sink);
     }
 
     /// Closes all streams.
     pub(crate) fn finish(&mut self, sink: &mut Sink) {
+        self.opaque.expire(u64::MAX, sink);
         self.table.clear(sink);
     }
 
@@ -167,6 +173,7 @@ impl Sockets {
         let is_encrypted = self.table.note(event, sink);
         if is_encrypted && !kind.is_plaintext {
             sink.stats.encrypted += 1;
+            self.opaque.plaintext(event.header.tgid, event.inode, sink);
             if let Some(stream) = self.table.get_mut(&key) {
                 stream.last_ns = stream.last_ns.max(counts_from(event));
             }
@@ -175,10 +182,14 @@ impl Sockets {
         let mark = (event.at == 0).then(|| self.mark(event, way, kind, sink));
         let Some(mut piece) = Piece::of(event, payload, mark) else { return };
         if kind.is_plaintext {
+            self.opaque.plaintext(event.header.tgid, event.inode, sink);
             self.follow(event, key, &piece, sink);
         }
         if self.table.get_mut(&key).is_none() {
             self.join(event, key, kind, &piece, sink);
+        }
+        if kind.transport == Transport::Tcp && !kind.is_plaintext && event.at == 0 {
+            self.look_for_tls(event, &piece, sink);
         }
         let Some(stream) = self.table.get_mut(&key) else { return };
         if stream.is_new() && event.family != 0 {
@@ -204,6 +215,25 @@ impl Sockets {
         }
     }
 
+    /// Notes what a message on a socket has of a TLS connection whose plaintext was not seen so far.
+    fn look_for_tls(&mut self, event: &SocketEvent, piece: &Piece, sink: &mut Sink) {
+        let Some(record) = Record::of(&piece.bytes) else { return };
+        let Some(socket) = self.table.socket(event.inode).filter(|socket| !socket.had_plaintext) else { return };
+        match (record, socket.tls_client) {
+            (Record::Handshake { by_server }, None) => {
+                socket.tls_client = Some(if by_server { piece.way.other() } else { piece.way });
+            }
+            (Record::Data, Some(way)) if way == piece.way => {
+                // Once is enough.
+                socket.tls_client = None;
+                let (_, remote) = ends(event);
+                let connection = OpaqueTls { pid: event.header.tgid, time_ns: counts_from(event), remote };
+                self.opaque.data(event.inode, connection, sink);
+            }
+            _ => {}
+        }
+    }
+
     /// The socket below a TLS connection that does not tell it shows, if that is below no other.
     fn find_beneath(&mut self, event: &SocketEvent, key: Key, inode: u64, sink: &mut Sink) {
         let is_taken = self.table.socket(inode).is_some_and(|socket| socket.had_plaintext);
@@ -220,6 +250,7 @@ impl Sockets {
         }
         let Some(socket) = self.table.socket(inode) else { return };
         (socket.had_plaintext, socket.is_encrypted) = (true, true);
+        self.opaque.plaintext(event.header.tgid, inode, sink);
         let (side, addresses) = (socket.side, socket.addresses);
         let Some(stream) = self.table.get_mut(&key) else { return };
         if let Some((local, remote)) = addresses.filter(|_| stream.is_unsettled) {

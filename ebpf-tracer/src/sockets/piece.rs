@@ -15,6 +15,16 @@ pub(crate) enum Way {
     Received,
 }
 
+impl Way {
+    /// The way back.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Sent => Self::Received,
+            Self::Received => Self::Sent,
+        }
+    }
+}
+
 /// What one record of the ring has of a message.
 #[derive(Debug)]
 pub(crate) struct Piece {

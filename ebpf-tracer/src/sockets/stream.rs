@@ -240,6 +240,10 @@ impl Stream {
             sink.stats.delivered += piece.records;
             return;
         }
+        if let Some(number) = self.number {
+            let head = sink.head(number).saturating_sub(piece.at);
+            piece.bytes.truncate(usize::try_from(head).unwrap_or(usize::MAX));
+        }
         let (offset, seq) = (direction.next, direction.seq);
         direction.skip(piece.length - known);
         let skip = usize::try_from(known).unwrap_or(usize::MAX).min(piece.bytes.len());

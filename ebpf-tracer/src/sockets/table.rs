@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use metaflow_ebpf_common::{Flags, SocketEvent, Source};
 use protocol_parsers::Side;
 
+use super::piece::Way;
 use super::roles::{IPPROTO_TCP, addresses};
 use super::stream::{Setting, Stream};
 use crate::hash::keyed;
@@ -36,6 +37,8 @@ pub(super) struct Socket {
     pub(super) side: Option<Side>,
     /// Made by `socketpair`: its other end is in the same process, or was before a fork.
     pub(super) is_pair: bool,
+    /// The way that the client of a TLS connection sends, once its handshake was seen.
+    pub(super) tls_client: Option<Way>,
     /// A TLS connection over it was seen.
     pub(super) had_plaintext: bool,
     /// Addresses of a TCP connection, once both are known.

@@ -1,27 +1,27 @@
 //! Looks after the TLS libraries of processes that come and go.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{FileId, TlsKind, TlsLibraries, TlsLibrary, Unseen};
+use super::{FileId, TlsLibraries, TlsLibrary};
 
 /// Where the loader of programs finds libraries, by the conventions of distributions.
 const FOLDERS: [&str; 6] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/usr/local/lib64"];
 /// A program loads its libraries when it begins, or when it first needs them.
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(200), Duration::from_secs(2), Duration::from_secs(20)];
+/// A connection may be told of so long after its process ended, and longer than that.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// Processes that wait to be looked at; others are left out until the next look at all.
 const MOST_WAITING: usize = 16_384;
 /// Files, and processes with such files, that are remembered; beyond that all are looked at as if they were new.
 const MOST_KNOWN: usize = 65_536;
 
-/// A process of which something stays encrypted.
+/// A library of a process whose plaintext is not seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsUnseen {
-    /// The process.
-    pub pid: u32,
-    /// Its library.
+    /// The library.
     pub library: TlsLibrary,
     /// Why its plaintext is not seen.
     pub why: String,
@@ -34,7 +34,10 @@ pub struct TlsWatch {
     attached: HashSet<FileId>,
     /// Those that could not be attached to, and why.
     failed: HashMap<FileId, String>,
-    told: HashSet<(u32, FileId, TlsKind)>,
+    /// What processes have loaded that cannot be seen into.
+    unseen: HashMap<u32, Vec<TlsUnseen>>,
+    /// Processes that ended, and when.
+    ended: VecDeque<(u64, u32)>,
     /// By when they are to be looked at, and which look it is.
     waiting: BTreeSet<(u64, u32, usize)>,
     /// Processes that were not looked at because too many waited.
@@ -44,13 +47,24 @@ pub struct TlsWatch {
 impl TlsWatch {
     /// A process became another program at this time, in nanoseconds of whatever clock.
     pub fn executed(&mut self, pid: u32, now_ns: u64) {
-        self.told.retain(|(other, ..)| *other != pid);
+        self.unseen.remove(&pid);
         self.wait(pid, 0, now_ns);
     }
 
-    /// A process ended.
-    pub fn ended(&mut self, pid: u32) {
-        self.told.retain(|(other, ..)| *other != pid);
+    /// A process ended at this time. What it had loaded is remembered a little longer.
+    pub fn ended(&mut self, pid: u32, now_ns: u64) {
+        if self.unseen.contains_key(&pid) {
+            self.ended.push_back((now_ns, pid));
+        }
+        if self.ended.len() > MOST_KNOWN {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, pid)) = self.ended.pop_front() {
+            self.unseen.remove(&pid);
+        }
     }
 
     fn wait(&mut self, pid: u32, look: usize, now_ns: u64) {
@@ -62,23 +76,19 @@ impl TlsWatch {
         self.waiting.insert((now_ns.saturating_add(delay.as_nanos() as u64), pid, look));
     }
 
-    /// Looks at the processes whose time has come. `attach` attaches to a library; what it says when it cannot is told of every process
-    /// with that library.
-    pub fn look_at_due(
-        &mut self,
-        proc: &Path,
-        now_ns: u64,
-        mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>,
-    ) -> Vec<TlsUnseen> {
-        let mut unseen = Vec::new();
+    /// Looks at the processes whose time has come. `attach` attaches to a library, or says why it cannot.
+    pub fn look_at_due(&mut self, proc: &Path, now_ns: u64, mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>) {
+        let is_over = |time: u64| time.saturating_add(REMEMBERED.as_nanos() as u64) <= now_ns;
+        while self.ended.front().is_some_and(|(time, _)| is_over(*time)) {
+            self.forget_first();
+        }
         while let Some((_, pid, look)) = self.waiting.first().copied().filter(|(due, ..)| *due <= now_ns) {
             self.waiting.pop_first();
             // The process may be gone.
-            if self.look_at(proc, pid, &mut attach, &mut unseen).is_ok() {
+            if self.look_at(proc, pid, &mut attach).is_ok() {
                 self.wait(pid, look + 1, now_ns);
             }
         }
-        unseen
     }
 
     /// Looks at a process now.
@@ -90,18 +100,28 @@ impl TlsWatch {
         proc: &Path,
         pid: u32,
         mut attach: impl FnMut(&TlsLibrary) -> Result<(), String>,
-        unseen: &mut Vec<TlsUnseen>,
     ) -> std::io::Result<()> {
+        let mut unseen = Vec::new();
         for library in self.libraries.of_process(proc, pid)? {
-            let Some(why) = self.attach(&library, &mut attach) else { continue };
-            if self.told.len() >= MOST_KNOWN {
-                self.told.clear();
-            }
-            if self.told.insert((pid, library.file, library.contents.kind)) {
-                unseen.push(TlsUnseen { pid, library, why });
+            if let Some(why) = self.attach(&library, &mut attach) {
+                unseen.push(TlsUnseen { library, why });
             }
         }
+        if unseen.is_empty() {
+            self.unseen.remove(&pid);
+            return Ok(());
+        }
+        if self.unseen.len() >= MOST_KNOWN {
+            self.unseen.clear();
+        }
+        self.unseen.insert(pid, unseen);
         Ok(())
+    }
+
+    /// What a process has loaded that cannot be seen into, as far as it was looked at.
+    #[must_use]
+    pub fn unseen(&self, pid: u32) -> &[TlsUnseen] {
+        self.unseen.get(&pid).map_or(&[], Vec::as_slice)
     }
 
     /// Why the plaintext of this library is not seen, if so.
@@ -152,14 +172,6 @@ impl TlsWatch {
     }
 }
 
-impl TlsUnseen {
-    /// Whether nothing can be done about it yet.
-    #[must_use]
-    pub fn is_known_gap(&self) -> bool {
-        self.library.contents.unseen == Some(Unseen::Kind)
-    }
-}
-
 /// The OpenSSL libraries in the usual folders, and one level below: `/usr/lib/x86_64-linux-gnu`.
 fn installed() -> Vec<PathBuf> {
     let mut found = BTreeSet::new();
@@ -193,14 +205,14 @@ mod tests {
         let mut child = python("import ssl");
         let mut now = 0;
         watch.executed(child.id(), now);
-        assert_eq!(watch.look_at_due(Path::new("/proc"), now, |_| panic!("too early")), []);
+        watch.look_at_due(Path::new("/proc"), now, |_| panic!("too early"));
         for _ in 0..LOOKS.len() {
             now += 60_000_000_000;
-            let unseen = watch.look_at_due(Path::new("/proc"), now, |library| {
+            watch.look_at_due(Path::new("/proc"), now, |library| {
                 attached.push(library.path.clone());
                 Ok(())
             });
-            assert_eq!(unseen, []);
+            assert_eq!(watch.unseen(child.id()), []);
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -208,24 +220,30 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_attached_to_is_told_of_each_process_once() {
+    fn what_cannot_be_attached_to_is_known_of_each_process_for_a_while() {
         let mut watch = TlsWatch::default();
         let mut children = [python("import ssl"), python("import ssl")];
-        let (mut unseen, mut tried) = (Vec::new(), 0);
+        let mut tried = 0;
         for child in children.iter().chain(&children) {
             let attach = |_: &TlsLibrary| {
                 tried += 1;
                 Err("no right to".to_owned())
             };
-            watch.look_at(Path::new("/proc"), child.id(), attach, &mut unseen).unwrap();
+            watch.look_at(Path::new("/proc"), child.id(), attach).unwrap();
         }
-        let told: Vec<_> = unseen.iter().map(|unseen| (unseen.pid, unseen.why.as_str())).collect();
-        assert_eq!(told, [(children[0].id(), "no right to"), (children[1].id(), "no right to")]);
         assert_eq!(tried, 1);
+        let pids = children.each_ref().map(std::process::Child::id);
         for child in &mut children {
             child.kill().unwrap();
             child.wait().unwrap();
+            watch.ended(child.id(), 5);
         }
+        let whys = |watch: &TlsWatch| {
+            pids.map(|pid| watch.unseen(pid).iter().map(|unseen| unseen.why.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(whys(&watch), [vec!["no right to".to_owned()], vec!["no right to".to_owned()]]);
+        watch.look_at_due(Path::new("/proc"), 5 + REMEMBERED.as_nanos() as u64, |_| Ok(()));
+        assert_eq!(whys(&watch), [Vec::<String>::new(), Vec::new()]);
     }
 
     #[test]
@@ -233,7 +251,7 @@ mod tests {
         let mut watch = TlsWatch::default();
         (0..MOST_WAITING as u32 + 5).for_each(|pid| watch.executed(u32::MAX - pid, 0));
         assert_eq!((watch.waiting.len(), watch.skipped), (MOST_WAITING, 5));
-        assert_eq!(watch.look_at_due(Path::new("/proc"), u64::MAX, |_| Ok(())), []);
+        watch.look_at_due(Path::new("/proc"), u64::MAX, |_| Ok(()));
         assert_eq!(watch.waiting.len(), 0);
     }
 }

@@ -1,17 +1,22 @@
 //! From what the kernel told to records: streams, engine, sink.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use ebpf_tracer::{Clock, Event, Limits, Proc, Tracer};
+use ebpf_tracer::events::ProcessEvent;
+use ebpf_tracer::{Clock, Event, Limits, OpaqueTls, Proc, Tracer};
 use flow_core::{Conversation, FlowEngine, Input, Options, Output, Sides, StreamEvent, StreamOpening};
 use protocol_parsers::Timestamp;
 
 use super::PLACES;
 use super::happened::Happened;
+use super::heads::Heads;
 use super::paths::Paths;
 use super::place::{self, Seen};
 use crate::sink::{End, EngineTotals, Sink};
 use crate::uplink::Exclusions;
+
+/// Processes of which it is remembered that they were told of; beyond that all are told of anew.
+const MOST_TOLD: usize = 65_536;
 
 /// Makes records of events. It asks the kernel nothing but the paths of Unix sockets, and these only live.
 pub(super) struct Following<S> {
@@ -28,6 +33,11 @@ pub(super) struct Following<S> {
     /// Connections that are not to be observed, and the streams that they are.
     exclusions: Exclusions,
     left_out: HashSet<u64>,
+    heads: Heads,
+    /// Processes that were told to stay encrypted, and when they began.
+    told: HashMap<u32, Option<Timestamp>>,
+    /// Texts of events that were cut.
+    pub(super) texts_cut: u64,
 }
 
 impl<S: Sink> Following<S> {
@@ -39,10 +49,12 @@ impl<S: Sink> Following<S> {
         lives: bool,
         proc: Option<Proc>,
         exclusions: Exclusions,
+        heads: Heads,
     ) -> Self {
         let tracer = Tracer::new(Limits::default(), clock, PLACES);
         let (engine, paths, happened) = (FlowEngine::new(engine.clone()), Paths::default(), Vec::new());
-        Self { tracer, clock, engine, sink, paths, proc, happened, lives, exclusions, left_out: HashSet::new() }
+        let (left_out, told, texts_cut) = (HashSet::new(), HashMap::new(), 0);
+        Self { tracer, clock, engine, sink, paths, proc, happened, lives, exclusions, left_out, heads, told, texts_cut }
     }
 
     /// Takes in a record of the ring; gives the event, if it is one.
@@ -51,6 +63,9 @@ impl<S: Sink> Following<S> {
         _ = self.tracer.record(record);
         let event = Event::parse(record).ok()?;
         self.happened.extend(Happened::of(&event, self.lives));
+        if let Event::Process(ProcessEvent { header, change: ProcessEvent::EXECUTED, .. }, _) = event {
+            self.told.remove(&header.tgid);
+        }
         Some(event)
     }
 
@@ -91,8 +106,12 @@ impl<S: Sink> Following<S> {
 
     /// Hands on what happened to processes.
     pub(super) fn tell(&mut self) -> Result<(), End> {
-        let Self { happened, tracer, sink, clock, .. } = self;
-        happened.drain(..).try_for_each(|happened| happened.tell(clock, tracer, sink))
+        let Self { happened, tracer, sink, clock, texts_cut, .. } = self;
+        happened.drain(..).try_for_each(|happened| {
+            let (happened, cut) = happened.bounded();
+            *texts_cut += cut;
+            happened.tell(clock, tracer, sink)
+        })
     }
 
     /// Nothing more is at hand for the moment.
@@ -105,8 +124,27 @@ impl<S: Sink> Following<S> {
         self.tracer.finish();
         self.hand_on()?;
         self.engine.finish();
-        self.take_records()?;
+        self.take_records()
+    }
+
+    /// Keeps nothing back.
+    pub(super) fn flush(&mut self) -> Result<(), End> {
         self.sink.flush()
+    }
+
+    /// A TLS connection that stays encrypted, the first of its process since that executed a program.
+    pub(super) fn poll_opaque(&mut self) -> Option<OpaqueTls> {
+        loop {
+            let connection = self.tracer.poll_opaque()?;
+            let time = self.clock.from_monotonic(connection.time_ns);
+            let start = self.tracer.process(connection.pid, time).map(|process| process.start);
+            if self.told.len() >= MOST_TOLD {
+                self.told.clear();
+            }
+            if self.told.insert(connection.pid, start) != Some(start) {
+                return Some(connection);
+            }
+        }
     }
 
     pub(super) fn totals(&self) -> EngineTotals {
@@ -114,10 +152,13 @@ impl<S: Sink> Following<S> {
     }
 
     fn take_records(&mut self) -> Result<(), End> {
-        let Self { engine, tracer, sink, paths, proc, .. } = self;
+        let Self { engine, tracer, sink, paths, proc, heads, .. } = self;
         while let Some(output) = engine.poll() {
             match &output {
                 Output::Call(record) => {
+                    if let (Some(stream), Some(head)) = (record.stream, heads.less(record.call.protocol())) {
+                        tracer.limit_head(stream, head);
+                    }
                     let seen = Seen::of(record, tracer);
                     let Conversation { client, server, .. } = record.conversation;
                     if let (Some(proc), Some(pid)) = (&proc, seen.pid()) {

@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use ebpf_tracer::events::{Ladder, Operation, ProcessEvent};
-use ebpf_tracer::{Clock, Event, TlsUnseen, Tracer};
+use ebpf_tracer::{Clock, Event, OpaqueTls, TlsUnseen, Tracer};
+use flow_core::Endpoint;
 use metaflow_protocol::build;
 
 use super::place::as_record;
 use crate::sink::{End, Sink};
+
+/// Bytes of a text.
+const MOST_TEXT: usize = 64 << 10;
 
 /// Something that happened.
 pub(super) struct Happened {
@@ -51,16 +55,46 @@ impl Happened {
         Some(Self { time_ns: header.time_ns, pid: Some(header.tgid), kind, text, attributes })
     }
 
-    /// Something that a process says stays encrypted.
-    pub(super) fn unseen(time_ns: u64, unseen: &TlsUnseen) -> Self {
-        let TlsUnseen { pid, library, why } = unseen;
-        let path = library.path.display().to_string();
-        let mut attributes =
-            vec![("tls.library", Cow::from(library.contents.kind.name())), ("tls.library.path", path.clone().into())];
-        if let Some(id) = &library.contents.build_id {
-            attributes.push(("tls.library.build_id", id.clone().into()));
+    /// What a process says on a TLS connection stays encrypted, perhaps because of these libraries, as far as it was looked for such.
+    pub(super) fn unseen(connection: &OpaqueTls, libraries: Option<&[TlsUnseen]>) -> Self {
+        let OpaqueTls { pid, time_ns, remote } = *connection;
+        let mut attributes = Vec::new();
+        if let Endpoint::Ip(remote) = remote {
+            attributes.push(("network.peer.address", Cow::from(remote.ip().to_string())));
+            attributes.push(("network.peer.port", remote.port().to_string().into()));
         }
-        Self { time_ns, pid: Some(*pid), kind: "tls_unseen", text: format!("{path}: {why}"), attributes }
+        if let Some(TlsUnseen { library, .. }) = libraries.and_then(<[_]>::first) {
+            attributes.push(("tls.library", library.contents.kind.name().into()));
+            attributes.push(("tls.library.path", library.path.display().to_string().into()));
+            attributes.extend(library.contents.build_id.clone().map(|id| ("tls.library.build_id", id.into())));
+        }
+        let why = match libraries {
+            None => "which libraries the process has is not known".to_owned(),
+            Some([]) => "no known library encrypts it".to_owned(),
+            Some(some) => {
+                let why = |unseen: &TlsUnseen| format!("{}: {}", unseen.library.path.display(), unseen.why);
+                some.iter().map(why).collect::<Vec<_>>().join("; ")
+            }
+        };
+        let text = format!("TLS with {remote} stays encrypted: {why}");
+        Self { time_ns, pid: Some(pid), kind: "tls_unseen", text, attributes }
+    }
+
+    /// The same with no text longer than records may have, and how many were.
+    pub(super) fn bounded(mut self) -> (Self, u64) {
+        let mut cut = 0;
+        let mut bound = |text: &mut String| {
+            let longest = text.floor_char_boundary(MOST_TEXT);
+            cut += u64::from(longest < text.len());
+            text.truncate(longest);
+        };
+        bound(&mut self.text);
+        for (_, value) in &mut self.attributes {
+            if value.len() > MOST_TEXT {
+                bound(value.to_mut());
+            }
+        }
+        (self, cut)
     }
 
     /// Another step of the ladder was taken.
@@ -89,5 +123,20 @@ impl Happened {
             process: process.map(|process| as_record(process, None)),
             attributes: self.attributes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_longer_than_records_may_have_is_cut_and_counted() {
+        let long = "é".repeat(MOST_TEXT);
+        let attributes = vec![("short", "é".into()), ("long", Cow::from(format!("x{long}")))];
+        let happened = Happened { time_ns: 1, pid: None, kind: "x", text: long, attributes };
+        let (happened, cut) = happened.bounded();
+        let lengths: Vec<_> = happened.attributes.iter().map(|(_, value)| value.len()).collect();
+        assert_eq!((happened.text.len(), lengths, cut), (MOST_TEXT, vec![2, MOST_TEXT - 1], 2));
     }
 }

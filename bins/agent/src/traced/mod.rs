@@ -2,47 +2,44 @@
 
 mod following;
 mod happened;
+mod heads;
 mod paths;
 mod place;
 pub(crate) mod recorded;
 mod surroundings;
+mod whom;
 mod work;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
+use ebpf_tracer::{Capture, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
 use flow_core::Options;
 use metaflow_packet_capture::Stop;
 
+pub(crate) use self::heads::Heads;
+pub(crate) use self::whom::{Who, Whom};
+
+use self::surroundings::Surroundings;
+use self::whom::Groups;
 use self::work::Work;
-use crate::command::Watched;
+use crate::args::TraceArgs;
 use crate::failure::Failure;
+use crate::rights;
 use crate::sink::{End, EngineTotals, Sink};
 use crate::uplink::Exclusions;
 
 /// Numbers of the places at which streams are seen: no interface has them.
 const PLACES: Places = Places { syscall: u32::MAX, tls: u32::MAX - 1 };
 
-/// Who is observed.
-pub(crate) enum Whom {
-    /// Every process of this machine.
-    All,
-    /// These, and those they started or start.
-    Only(BTreeSet<u32>),
-    /// A command that waits to begin, and those it starts. Everything ends with it.
-    Command(Watched),
-}
-
 /// How processes are observed.
 #[derive(Clone)]
 pub(crate) struct TraceOptions {
     /// Bytes of each message that are captured.
-    pub(crate) payload: u32,
+    pub(crate) heads: Heads,
     /// Bytes of the ring in which events wait to be read.
     pub(crate) ring: u32,
     /// Whether the beginnings and ends of processes are events.
@@ -58,7 +55,7 @@ pub(crate) struct TraceOptions {
 impl Default for TraceOptions {
     fn default() -> Self {
         Self {
-            payload: 4096,
+            heads: Heads::default(),
             ring: KernelLimits::default().ring_bytes,
             lives: true,
             processor_share: 1.0,
@@ -69,6 +66,11 @@ impl Default for TraceOptions {
 }
 
 impl TraceOptions {
+    /// As the command line says it.
+    pub(crate) fn new(options: &TraceArgs, exclusions: Exclusions) -> Self {
+        Self { heads: Heads::new(&options.payload), ring: options.ring, exclusions, ..Self::default() }
+    }
+
     fn recording(&self) -> Result<Option<RecordingWriter<BufWriter<File>>>, Failure> {
         let Some(path) = &self.record else { return Ok(None) };
         let created = File::create(path).map(BufWriter::new).and_then(RecordingWriter::new);
@@ -94,6 +96,8 @@ pub(crate) struct TracedTotals {
     pub(crate) lost: u64,
     /// Other events that did not.
     pub(crate) events_lost: u64,
+    /// Texts of events that were cut because they were too long.
+    pub(crate) texts_cut: u64,
 }
 
 /// Running totals of a thread that observes processes, for others to look at.
@@ -120,30 +124,31 @@ impl Traced {
         sink: impl Sink,
         stop: &Stop,
     ) -> Result<Self, Failure> {
-        let limits = KernelLimits { ring_bytes: options.ring, ..KernelLimits::default() };
-        let mut kernel = Kernel::load(&limits).map_err(|error| not_loaded(&error))?;
-        let (named, command) = match whom {
-            Whom::All => (None, None),
-            Whom::Only(processes) => (Some(processes), None),
-            Whom::Command(command) => (Some(BTreeSet::from([command.pid()])), Some(command)),
-        };
+        let mut filter = whom.filter()?;
+        let mut kernel = Kernel::load(&whom::limits(&filter, options.ring)).map_err(|error| not_loaded(&error))?;
+        let has_numbers = whom::leave_out_itself(&mut kernel, &mut filter)?;
         let failed = |error| Failure::unavailable(format!("cannot tell the kernel whom to follow: {error}"));
-        let capture = Capture { head: options.payload, ..Capture::default() };
+        let capture = Capture { head: options.heads.most(), ..Capture::default() };
         kernel.capture(&capture).map_err(failed)?;
-        let processes = named.clone().map_or(Names::All, Names::Only);
-        kernel.follow(&Filter { processes, ..Filter::default() }).map_err(failed)?;
-        if let Some(named) = named {
+        kernel.follow(&filter).map_err(failed)?;
+        let groups = Groups::new(&whom, &filter);
+        if let Names::Only(named) = filter.processes {
             surroundings::follow_with_children(&mut kernel, named)?;
         }
         let totals = TracedWatch::default();
-        let mut work = Work::new(kernel, capture, options, engine, sink, totals.clone())?;
+        let surroundings = Surroundings::new(has_numbers);
+        let mut work = Work::new(kernel, capture, surroundings, options, engine, sink, totals.clone())?;
+        work.look_for(groups);
         work.look_around();
-        if let Some(command) = command {
+        let mut rights = rights::TRACING;
+        if let Who::Command(command) = whom.who {
             command.go()?;
             work.end_with(command);
+            rights |= rights::COMMAND;
         }
         let stop = stop.clone();
         let run = move || {
+            rights::keep(rights);
             let ended = work.run(&stop);
             stop.stop();
             ended

@@ -7,9 +7,12 @@ use std::path::Path;
 use ebpf_tracer::{Clock, Entry, Recording, RecordingError};
 use flow_core::Options;
 
+use super::TracedTotals;
 use super::following::Following;
+use super::happened::Happened;
+use super::heads::Heads;
 use crate::failure::Failure;
-use crate::sink::{End, EngineTotals, Sink};
+use crate::sink::{End, Sink};
 use crate::uplink::Exclusions;
 
 /// Records that are taken in before what they gave is handed on.
@@ -27,12 +30,13 @@ pub(crate) fn open(path: &Path) -> Option<File> {
 }
 
 /// Reads it to its end, or to where it is damaged; says so then.
-pub(crate) fn read(file: File, options: &Options, sink: impl Sink) -> Result<(EngineTotals, Result<(), Failure>), End> {
+pub(crate) fn read(file: File, options: &Options, sink: impl Sink) -> Result<(TracedTotals, Result<(), Failure>), End> {
     let mut recording = match Recording::new(BufReader::new(file)) {
         Ok(recording) => recording,
-        Err(error) => return Ok((EngineTotals::default(), Err(not_read(&error)))),
+        Err(error) => return Ok((TracedTotals::default(), Err(not_read(&error)))),
     };
-    let mut following = Following::new(options, Clock::default(), sink, true, None, Exclusions::default());
+    let mut following =
+        Following::new(options, Clock::default(), sink, true, None, Exclusions::default(), Heads::default());
     // As it was live: turn by turn, each of which ends with a time and what was looked up then.
     let (mut records, mut is_over) = (0_usize, false);
     let read = loop {
@@ -41,7 +45,7 @@ pub(crate) fn read(file: File, options: &Options, sink: impl Sink) -> Result<(En
         if begins_turn && (is_over || records == BATCH) {
             (records, is_over) = (0, false);
             following.hand_on()?;
-            following.tell()?;
+            tell(&mut following)?;
         }
         match entry {
             Ok(Some(Entry::Record(record))) => {
@@ -58,12 +62,22 @@ pub(crate) fn read(file: File, options: &Options, sink: impl Sink) -> Result<(En
         }
     };
     following.hand_on()?;
-    following.tell()?;
     following.finish()?;
+    tell(&mut following)?;
+    following.flush()?;
     if recording.is_cut() {
         crate::failure::say("warning: the recording ends within an entry");
     }
-    Ok((following.totals(), read))
+    let (engine, tracer, texts_cut) = (following.totals(), following.tracer.stats(), following.texts_cut);
+    Ok((TracedTotals { engine, tracer, texts_cut, ..TracedTotals::default() }, read))
+}
+
+/// Which libraries the processes had is not recorded.
+fn tell(following: &mut Following<impl Sink>) -> Result<(), End> {
+    while let Some(connection) = following.poll_opaque() {
+        following.happened.push(Happened::unseen(&connection, None));
+    }
+    following.tell()
 }
 
 fn not_read(error: &RecordingError) -> Failure {

@@ -14,36 +14,36 @@ use super::work::Recorder;
 use crate::failure::Failure;
 
 /// Where processes are looked up.
-const PROC: &str = "/proc";
+pub(super) const PROC: &str = "/proc";
 
 /// Looks things up.
-#[derive(Default)]
 pub(super) struct Surroundings {
-    proc: Proc,
+    /// `None` where numbers of processes are other ones than the kernel's.
+    proc: Option<Proc>,
     tls: TlsWatch,
     /// What is attached to libraries, for as long as this lives.
     hooks: Vec<TlsHooks>,
 }
 
 impl Surroundings {
-    /// What is there already: processes, ports that are listened to, TLS libraries. Gives those that cannot be seen into.
-    pub(super) fn look_around(
-        &mut self,
-        tracer: &mut Tracer,
-        kernel: &mut Kernel,
-        recorder: &mut Recorder,
-    ) -> Vec<TlsUnseen> {
+    /// Whether numbers of processes are the kernel's in `/proc`.
+    pub(super) fn new(has_numbers: bool) -> Self {
+        Self { proc: has_numbers.then(Proc::default), tls: TlsWatch::default(), hooks: Vec::new() }
+    }
+
+    /// What is there already: processes, ports that are listened to, TLS libraries.
+    pub(super) fn look_around(&mut self, tracer: &mut Tracer, kernel: &mut Kernel, recorder: &mut Recorder) {
         let Self { proc, tls, hooks } = self;
         for why in tls.attach_to_installed(|library| attach(kernel, hooks, library)) {
             warn!("what goes through a TLS library stays encrypted: {why}");
         }
-        let mut namespaces = BTreeSet::new();
-        let (mut unseen, mut closed) = (Vec::new(), 0_usize);
+        let Some(proc) = proc else { return };
+        let (mut namespaces, mut closed) = (BTreeSet::new(), 0_usize);
         for process in proc.processes().into_iter().flatten() {
             let pid = process.pid;
             insert(tracer, recorder, process);
             // It may be gone.
-            _ = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library), &mut unseen);
+            _ = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library));
             let netns = proc.network_namespace(pid);
             closed += usize::from(netns.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied));
             let Some(netns) = netns.ok().filter(|netns| namespaces.insert(*netns)) else { continue };
@@ -60,7 +60,6 @@ impl Surroundings {
                 "some processes may not be looked into, which takes CAP_SYS_PTRACE: their TLS is seen where it is the system's OpenSSL, else not"
             );
         }
-        unseen
     }
 
     /// Takes in what an event says of processes.
@@ -69,29 +68,39 @@ impl Surroundings {
             let header = event.header;
             match event.change {
                 ProcessEvent::EXECUTED => self.tls.executed(header.tgid, header.time_ns),
-                ProcessEvent::ENDED => self.tls.ended(header.tgid),
+                ProcessEvent::ENDED => self.tls.ended(header.tgid, header.time_ns),
                 _ => {}
             }
         }
     }
 
-    /// Looks at processes that became others, now or a little later: libraries are loaded when they are needed. Gives those that cannot be
-    /// seen into.
+    /// Looks at processes that became others, now or a little later: libraries are loaded when they are needed.
     pub(super) fn look_at_new(
         &mut self,
         now_ns: u64,
         tracer: &mut Tracer,
         kernel: &mut Kernel,
         recorder: &mut Recorder,
-    ) -> Vec<TlsUnseen> {
+    ) {
         let Self { proc, tls, hooks } = self;
+        let Some(proc) = proc else { return };
         while let Some(pid) = tracer.unread() {
             // It may have ended.
             if let Ok(process) = proc.process(pid) {
                 insert(tracer, recorder, process);
             }
         }
-        tls.look_at_due(Path::new(PROC), now_ns, |library| attach(kernel, hooks, library))
+        tls.look_at_due(Path::new(PROC), now_ns, |library| attach(kernel, hooks, library));
+    }
+
+    /// What a process has loaded that may be why its plaintext was not seen.
+    pub(super) fn why_unseen(&mut self, pid: u32, kernel: &mut Kernel) -> &[TlsUnseen] {
+        let Self { proc, tls, hooks } = self;
+        if proc.is_some() {
+            // It may have loaded something since, or be gone.
+            _ = tls.look_at(Path::new(PROC), pid, |library| attach(kernel, hooks, library));
+        }
+        tls.unseen(pid)
     }
 }
 

@@ -15,6 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::following::Following;
 use super::happened::Happened;
 use super::surroundings::Surroundings;
+use super::whom::Groups;
 use super::{TraceOptions, TracedTotals, TracedWatch};
 use crate::command::Watched;
 use crate::failure::Failure;
@@ -39,6 +40,7 @@ pub(super) struct Work<S> {
     lost: u64,
     used: Duration,
     command: Option<Watched>,
+    groups: Option<Groups>,
     totals: TracedWatch,
 }
 
@@ -78,6 +80,7 @@ impl<S: Sink> Work<S> {
     pub(super) fn new(
         kernel: Kernel,
         capture: Capture,
+        surroundings: Surroundings,
         options: &TraceOptions,
         engine: &Options,
         sink: S,
@@ -96,13 +99,15 @@ impl<S: Sink> Work<S> {
                 options.lives,
                 Some(Proc::default()),
                 options.exclusions.clone(),
+                options.heads.clone(),
             ),
-            surroundings: Surroundings::default(),
+            surroundings,
             recorder,
             budget: Budget::new(options.processor_share),
             lost: 0,
             used: Duration::ZERO,
             command: None,
+            groups: None,
             totals,
         })
     }
@@ -110,9 +115,12 @@ impl<S: Sink> Work<S> {
     /// What is known of processes and connections before their first event.
     pub(super) fn look_around(&mut self) {
         let Self { surroundings, following, kernel, recorder, .. } = self;
-        let unseen = surroundings.look_around(&mut following.tracer, kernel, recorder);
-        let now = monotonic_ns();
-        following.happened.extend(unseen.iter().map(|unseen| Happened::unseen(now, unseen)));
+        surroundings.look_around(&mut following.tracer, kernel, recorder);
+    }
+
+    /// Follows these control groups when they come again.
+    pub(super) fn look_for(&mut self, groups: Option<Groups>) {
+        self.groups = groups;
     }
 
     /// Everything ends with this command.
@@ -141,6 +149,8 @@ impl<S: Sink> Work<S> {
         }
         self.recorder.finish()?;
         let finished = self.following.finish();
+        let told = self.tell();
+        let finished = finished.and(told).and_then(|()| self.following.flush());
         self.publish();
         finished
     }
@@ -161,15 +171,25 @@ impl<S: Sink> Work<S> {
                 following.tracer.advance(now);
                 recorder.write(&Entry::Time(now));
             }
-            let unseen = surroundings.look_at_new(now, &mut following.tracer, kernel, recorder);
-            following.happened.extend(unseen.iter().map(|unseen| Happened::unseen(now, unseen)));
+            surroundings.look_at_new(now, &mut following.tracer, kernel, recorder);
             following.hand_on()?;
-            following.tell()?;
+            self.tell()?;
+            let Self { recorder, .. } = self;
             recorder.check()?;
             if read < BATCH {
                 return Ok(());
             }
         }
+    }
+
+    /// Hands on what happened to processes.
+    fn tell(&mut self) -> Result<(), End> {
+        let Self { kernel, following, surroundings, .. } = self;
+        while let Some(connection) = following.poll_opaque() {
+            let libraries = surroundings.why_unseen(connection.pid, kernel);
+            following.happened.push(Happened::unseen(&connection, Some(libraries)));
+        }
+        following.tell()
     }
 
     fn tick(&mut self, passed: Duration) -> Result<(), End> {
@@ -178,8 +198,11 @@ impl<S: Sink> Work<S> {
         self.recorder.write(&Entry::Clock(clock));
         let seen_until = realtime_ns().saturating_sub(TICK.as_nanos() as u64);
         self.following.tick(Timestamp::from_nanos(seen_until))?;
+        if let Some(groups) = &mut self.groups {
+            groups.look(&mut self.kernel);
+        }
         self.keep_to_budget(passed);
-        self.following.tell()?;
+        self.tell()?;
         self.publish();
         Ok(())
     }
@@ -208,7 +231,8 @@ impl<S: Sink> Work<S> {
         let (engine, tracer) = (self.following.totals(), self.following.tracer.stats());
         let [messages, lost, events_lost] =
             [Counter::Messages, Counter::Lost, Counter::LostEvents].map(|counter| self.counted(counter));
-        self.totals.publish(TracedTotals { engine, tracer, messages, lost, events_lost });
+        let texts_cut = self.following.texts_cut;
+        self.totals.publish(TracedTotals { engine, tracer, messages, lost, events_lost, texts_cut });
     }
 }
 

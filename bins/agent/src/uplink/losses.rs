@@ -58,6 +58,7 @@ fn totals(observed: &Observed<'_>, queue: Totals) -> Vec<(Kind, u64)> {
     }
     let of_processes = ("ring", "full", "messages", Some("syscall".to_owned()));
     totals.push((of_processes, observed.messages_lost));
+    totals.push((("events", "text_limit", "texts", None), observed.texts_cut));
     let mut count = |(place, reason, unit), count| totals.push(((place, reason, unit, None), count));
     count(("queue", "engine_behind", "packets"), observed.packets_refused);
     // What is no IP packet is not meant to be recorded.
@@ -95,8 +96,15 @@ mod tests {
         let mut ring = RingCounters::default();
         let mut measure = |now_ns, engines: [EngineTotals; 2], packets_refused, ring: RingCounters, queue| {
             let rings = [("eth0".to_owned(), ring)];
-            let observed =
-                Observed { start_ns: 100, now_ns, engines: &engines, packets_refused, rings: &rings, messages_lost: 0 };
+            let observed = Observed {
+                start_ns: 100,
+                now_ns,
+                engines: &engines,
+                packets_refused,
+                rings: &rings,
+                messages_lost: 0,
+                texts_cut: 0,
+            };
             meter.measure(&observed, queue)
         };
         assert_eq!(measure(200, engines, 0, ring, Totals::default()), []);
@@ -120,8 +128,15 @@ mod tests {
         let mut meter = LossMeter::default();
         let mut engines = [EngineTotals::default()];
         engines[0].engine.bytes_missing = 3;
-        let observed =
-            Observed { start_ns: 1, now_ns: 2, engines: &engines, packets_refused: 0, rings: &[], messages_lost: 0 };
+        let observed = Observed {
+            start_ns: 1,
+            now_ns: 2,
+            engines: &engines,
+            packets_refused: 0,
+            rings: &[],
+            messages_lost: 0,
+            texts_cut: 0,
+        };
         let queue = Totals { dropped: 2, refused: 1, ..Totals::default() };
         assert_eq!(meter.measure(&observed, queue).len(), 3);
         meter.begin();

@@ -16,10 +16,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::thread::CapabilitySet;
+
 use self::batches::Door;
 use self::queue::{Queue, Totals};
 use self::sender::Sending;
 use crate::failure::Failure;
+use crate::rights;
 
 /// How to send.
 #[derive(Clone)]
@@ -78,7 +81,10 @@ impl Uplink {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (limits, waits) = (options.limits, options.patience.is_some());
         let sending = Sending::new(server, options, Arc::clone(&queue));
-        let work = move || runtime.block_on(sending.run());
+        let work = move || {
+            rights::keep(CapabilitySet::empty());
+            runtime.block_on(sending.run());
+        };
         let thread = thread::Builder::new().name("metaflow-uplink".to_owned()).spawn(work).map_err(failed)?;
         Ok(Self { queue, thread, limits, waits })
     }
