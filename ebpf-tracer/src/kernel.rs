@@ -3,6 +3,7 @@
 mod btf;
 mod error;
 mod filter;
+mod hooks;
 mod layout;
 mod tls;
 
@@ -10,7 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, Program};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use metaflow_ebpf_common::{Counter, Ladder, Policy, Settings};
 use rustix::event::epoll;
@@ -19,36 +19,32 @@ use zerocopy::IntoBytes;
 pub use btf::{BtfError, KernelTypes};
 pub use error::{LoadError, MapError};
 pub use filter::{Filter, Names};
+pub use hooks::Hooks;
 pub use tls::{TlsError, TlsHooks};
 
 /// The programs, as the kernel loads them. `cargo xtask ebpf` makes the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/tracer.bpf.o"));
 
-/// Which program is attached to which of the kernel's tracepoints.
-const TRACEPOINTS: [(&str, &str); 5] = [
-    ("sys_enter", "sys_enter"),
-    ("sys_exit", "sys_exit"),
-    ("forked", "sched_process_fork"),
-    ("executed", "sched_process_exec"),
-    ("exited", "sched_process_exit"),
-];
-
-/// How much memory the kernel's side may take. All of it is taken at the start.
+/// How the kernel's side sees what processes do, and how much memory it may take. All of it is taken at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelLimits {
     /// Bytes of the ring of events: a power of two, and pages. What finds no room is counted as [`Counter::Lost`].
     pub ring_bytes: u32,
-    /// Threads that are followed at a time: about 400 bytes each. What more of them do is counted as [`Counter::Crowded`].
+    /// Threads of which something is remembered: about 450 bytes each. With [`Hooks::SystemCalls`] these are all that are followed, and what
+    /// more of them do is counted as [`Counter::Crowded`]; with [`Hooks::Sockets`] those that use a TLS library, receive datagrams of whoever
+    /// sends them, or handle several messages by a call.
     pub threads: u32,
     /// Processes that a filter names, with what they fork.
     pub processes: u32,
     /// Control groups that a filter names.
     pub cgroups: u32,
+    /// What is hooked into.
+    pub hooks: Hooks,
 }
 
 impl Default for KernelLimits {
     fn default() -> Self {
-        Self { ring_bytes: 16 << 20, threads: 16384, processes: 16384, cgroups: 1024 }
+        Self { ring_bytes: 16 << 20, threads: 16384, processes: 16384, cgroups: 1024, hooks: Hooks::Auto }
     }
 }
 
@@ -86,6 +82,8 @@ pub struct Kernel {
     cgroups: HashMap<MapData, u64, u8>,
     ports: Array<MapData, u64>,
     now: Settings,
+    hooks: Hooks,
+    knows_peers: bool,
     programs: Ebpf,
 }
 
@@ -105,6 +103,7 @@ impl Kernel {
     /// What is missing and how to mend it; see [`LoadError`].
     pub fn load(limits: &KernelLimits) -> Result<Self, LoadError> {
         let types = KernelTypes::of_this_kernel()?;
+        let hooks = limits.hooks.on(&types)?;
         let offsets = layout::offsets(&types)?;
         let machine = layout::machine(&types);
         let calls = layout::calls();
@@ -150,24 +149,13 @@ impl Kernel {
                 wake_bytes: 1,
                 generation: 1,
             },
+            hooks,
+            knows_peers: true,
             programs,
         };
         kernel.capture(&Capture::default()).map_err(|MapError(source)| error::map(source))?;
-        for (name, tracepoint) in TRACEPOINTS {
-            kernel.attach(name, tracepoint, &btf)?;
-        }
+        kernel.attach(&types, &btf)?;
         Ok(kernel)
-    }
-
-    fn attach(&mut self, name: &'static str, tracepoint: &'static str, btf: &Btf) -> Result<(), LoadError> {
-        let program: &mut BtfTracePoint = self
-            .programs
-            .program_mut(name)
-            .and_then(|program: &mut Program| program.try_into().ok())
-            .ok_or(LoadError::Object { missing: name })?;
-        program.load(tracepoint, btf).map_err(|source| error::program(name, source))?;
-        program.attach().map_err(|source| error::program(name, source))?;
-        Ok(())
     }
 
     /// How much is captured, from now on.

@@ -34,6 +34,8 @@ offsets! {
     task_pid: "task_struct.pid",
     /// Its parent.
     task_real_parent: "task_struct.real_parent",
+    /// `PF_EXITING` …
+    task_flags: "task_struct.flags",
     /// When it began.
     task_start_boottime: "task_struct.start_boottime",
     /// How it ended.
@@ -62,6 +64,8 @@ offsets! {
     file_private: "file.private_data",
     /// A socket and its inode are one piece of memory: from the one to the other.
     socket_inode: "socket_alloc.vfs_inode",
+    /// Of a socket the file, if a process has it open.
+    socket_file: "socket_alloc.socket.file",
     /// Kind of this inode.
     socket_mode: "socket_alloc.vfs_inode.i_mode",
     /// Its number.
@@ -80,6 +84,12 @@ offsets! {
     sk_state: "sock.__sk_common.skc_state",
     /// Bits by `enum sock_flags`.
     sk_flags: "sock.__sk_common.skc_flags",
+    /// Whether a process works on it.
+    sk_owned: "sock.sk_lock.owned",
+    /// Which directions are shut down.
+    sk_shutdown: "sock.sk_shutdown",
+    /// How many connections may wait to be accepted; connections have it of the socket that listens.
+    sk_backlog: "sock.sk_max_ack_backlog",
     /// Local port.
     sk_local_port: "sock.__sk_common.skc_num",
     /// Port of the peer, in network byte order.
@@ -100,6 +110,16 @@ offsets! {
     tcp_copied_seq: "tcp_sock.copied_seq",
     /// Behind the last byte that arrived.
     tcp_rcv_nxt: "tcp_sock.rcv_nxt",
+    /// The first byte that was sent and not acknowledged.
+    tcp_snd_una: "tcp_sock.snd_una",
+    /// Behind the last byte that was put on the wire.
+    tcp_snd_nxt: "tcp_sock.snd_nxt",
+    /// When something was put on the wire last.
+    tcp_wire_ns: "tcp_sock.tcp_wstamp_ns",
+    /// How many bytes were acknowledged.
+    tcp_acked: "tcp_sock.bytes_acked",
+    /// How many bytes arrived.
+    tcp_received: "tcp_sock.bytes_received",
     /// The other end of a Unix socket.
     unix_peer: "unix_sock.peer",
     /// What a program is executed from.

@@ -4,6 +4,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use metaflow_ebpf_common::{Call, Counter, Machine, Offsets, Settings, Types};
 
+use crate::message::Message;
 use crate::task::Thread;
 
 /// Where members of the kernel's structures are.
@@ -49,8 +50,8 @@ pub static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(1024, 0);
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(1024, 0);
 
-/// Whether a thread is followed, at the rest of its number: the number, the [`Settings::generation`] of the verdict, and a bit. Two
-/// threads at one place only cost each other time.
+/// Whether a thread is followed, at the rest of its number: the number, the [`Settings::generation`] of the verdict, and two bits: that it
+/// is, and that `THREADS` has it. Two threads at one place only cost each other time.
 #[map]
 pub static VERDICTS: Array<u64> = Array::with_max_entries(VERDICTS_LENGTH, 0);
 pub const VERDICTS_LENGTH: u32 = 1 << 16;
@@ -58,6 +59,22 @@ pub const VERDICTS_LENGTH: u32 = 1 << 16;
 /// What is known of threads that are followed, by number.
 #[map]
 pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(16384, 0);
+
+/// Where programs that need no more of a thread put events together: one place for each of them, as none of them comes in between of
+/// itself on a processor.
+#[map]
+pub static SCRATCH: PerCpuArray<Message> = PerCpuArray::with_max_entries(Scratch::COUNT, 0);
+
+/// Whose place in `SCRATCH`.
+pub enum Scratch {
+    Sent = 0,
+    Received = 1,
+    State = 2,
+}
+
+impl Scratch {
+    const COUNT: u32 = 3;
+}
 
 /// Numbers by [`Counter`].
 #[map]

@@ -1,15 +1,17 @@
 //! What the kernel knows of a socket, read anew for each event.
 
-use metaflow_ebpf_common::{Flags, SocketEvent};
+use metaflow_ebpf_common::{Flags, Operation, SocketEvent};
 
 use crate::maps::{kind, offset};
 use crate::memory::{Place, typed, user};
+use crate::task::Peer;
 
 pub const AF_UNIX: u8 = 1;
 pub const AF_INET: u8 = 2;
 pub const AF_INET6: u8 = 10;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SOCK_STREAM: u16 = 1;
 /// Format bits of an inode's mode, and those of a socket (`stat.h`).
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
@@ -21,23 +23,33 @@ pub struct Socket {
     /// Address of its `struct sock`.
     sk: u64,
     inode: u64,
+    /// Address of its `struct socket`.
+    address: u64,
 }
 
 impl Socket {
+    /// The one of a `struct sock` that a process has open. The kernel's own have no file.
+    #[inline(always)]
+    pub fn of(sk: *const u8) -> Option<Self> {
+        let sk = sk as u64;
+        let address: u64 = Place::new(sk, kind!(sock)).read(offset!(sk_socket));
+        let socket = Place::new(address, kind!(socket_alloc));
+        if address == 0 || socket.read::<u64>(offset!(socket_file)) == 0 {
+            return None;
+        }
+        Some(Self { sk, inode: socket.read(offset!(socket_number)), address })
+    }
+
+    /// Whether it is behind this descriptor of the running thread.
+    #[inline(always)]
+    pub fn is_at(&self, task: *const u8, fd: u32) -> bool {
+        open_file(task, fd).is_some_and(|file| file.read::<u64>(offset!(file_private)) == self.address)
+    }
+
     /// The one behind a descriptor of the running thread, if it is one.
     #[inline(always)]
     pub fn open(task: *const u8, fd: u32) -> Option<Self> {
-        // SAFETY: `task` is the running thread's.
-        let files = unsafe {
-            let files: *const u8 = typed(task, offset!(task_files));
-            let table: *const u8 = typed(files, offset!(files_fdt));
-            if fd >= typed::<u32>(table, offset!(fdt_max)) {
-                return None;
-            }
-            typed::<u64>(table, offset!(fdt_fd))
-        };
-        let file: u64 = Place::new(files + u64::from(fd) * 8, kind!(list_head)).read(0);
-        let file = Place::new(file, kind!(file));
+        let file = open_file(task, fd)?;
         let inode: u64 = file.read(offset!(file_inode));
         let address: u64 = file.read(offset!(file_private));
         // A socket and its inode are one piece of memory. Files of most other kinds end here.
@@ -48,7 +60,7 @@ impl Socket {
         if socket.read::<u16>(offset!(socket_mode)) & S_IFMT != S_IFSOCK {
             return None;
         }
-        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)) })
+        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)), address })
     }
 
     /// Writes down what is known of it. `false` if it is of a kind that is not followed.
@@ -110,6 +122,54 @@ impl Socket {
         }
     }
 
+    /// When the first of `length` bytes that were just sent were on the wire; 0 if that is not known.
+    #[inline(always)]
+    pub fn sent_ns(&self, event: &SocketEvent) -> u64 {
+        if event.flags & Flags::POSITION == 0 {
+            return 0;
+        }
+        let tcp = Place::new(self.sk, kind!(tcp_sock));
+        let is_on_wire = (tcp.read::<u32>(offset!(tcp_snd_nxt)).wrapping_sub(event.position) as i32) > 0;
+        let time: u64 = tcp.read(offset!(tcp_wire_ns));
+        // With pacing it may be a time to come.
+        if is_on_wire && time <= event.header.time_ns { time } else { 0 }
+    }
+
+    /// Whether a connection that was accepted begins with this message of `length` bytes.
+    #[inline(always)]
+    pub fn begins(&self, event: &SocketEvent, length: u32) -> bool {
+        let is_accepted = Place::new(self.sk, kind!(sock)).read::<u32>(offset!(sk_backlog)) != 0;
+        if event.flags & Flags::POSITION == 0 || !is_accepted {
+            return false;
+        }
+        let tcp = Place::new(self.sk, kind!(tcp_sock));
+        let unread = tcp.read::<u32>(offset!(tcp_rcv_nxt)).wrapping_sub(tcp.read(offset!(tcp_copied_seq)));
+        let received = tcp.read::<u64>(offset!(tcp_received)).wrapping_sub(unread.into());
+        let unacknowledged = tcp.read::<u32>(offset!(tcp_write_seq)).wrapping_sub(tcp.read(offset!(tcp_snd_una)));
+        let sent = tcp.read::<u64>(offset!(tcp_acked)).wrapping_add(unacknowledged.into());
+        let length = u64::from(length);
+        if event.operation == Operation::Send as u8 {
+            sent == length && received == 0
+        } else {
+            // The peer's end counts as a byte, too.
+            sent == 0 && received.wrapping_sub(length) <= 1
+        }
+    }
+
+    /// Whether neither end sends any more.
+    #[inline(always)]
+    pub fn is_over(&self) -> bool {
+        const SHUTDOWN_MASK: u8 = 3;
+        let sk = Place::new(self.sk, kind!(sock));
+        sk.read::<u8>(offset!(sk_shutdown)) == SHUTDOWN_MASK && sk.read::<u16>(offset!(sk_type)) == SOCK_STREAM
+    }
+
+    /// Whether a process works on it. Packets that arrive do so in the context of whoever is running.
+    #[inline(always)]
+    pub fn is_owned(&self) -> bool {
+        Place::new(self.sk, kind!(sock)).read::<u32>(offset!(sk_owned)) != 0
+    }
+
     /// Sequence number of the first of `length` bytes that were just received.
     #[inline(always)]
     pub fn received(&self, event: &mut SocketEvent, length: u32) {
@@ -124,6 +184,22 @@ impl Socket {
             event.flags |= Flags::POSITION;
         }
     }
+}
+
+/// The file behind a descriptor of the running thread.
+#[inline(always)]
+fn open_file(task: *const u8, fd: u32) -> Option<Place> {
+    // SAFETY: `task` is the running thread's.
+    let files = unsafe {
+        let files: *const u8 = typed(task, offset!(task_files));
+        let table: *const u8 = typed(files, offset!(files_fdt));
+        if fd >= typed::<u32>(table, offset!(fdt_max)) {
+            return None;
+        }
+        typed::<u64>(table, offset!(fdt_fd))
+    };
+    let file: u64 = Place::new(files + u64::from(fd) * 8, kind!(list_head)).read(0);
+    Some(Place::new(file, kind!(file)))
 }
 
 /// Puts the address of the peer that a call names (a `sockaddr`) into the event of a socket that is not connected.
@@ -143,6 +219,15 @@ pub fn name_peer(event: &mut SocketEvent, address: u64) {
     {
         event.remote_port = u16::from_be((bytes[0] >> 16) as u16);
         event.remote = words([bytes[2], bytes[3], bytes[4], bytes[5]]);
+    }
+}
+
+/// Puts the peer of a datagram into the event of a socket that is not connected.
+#[inline(always)]
+pub fn tell_peer(event: &mut SocketEvent, peer: &Peer) {
+    if peer.family != 0 && event.remote_port == 0 {
+        event.remote_port = peer.port as u16;
+        event.remote = words(peer.address);
     }
 }
 

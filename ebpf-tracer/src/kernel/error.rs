@@ -38,6 +38,12 @@ pub enum LoadError {
         /// What the kernel says.
         source: Box<ProgramError>,
     },
+    /// The kernel cannot show what goes through sockets.
+    #[error("the kernel cannot show what goes through sockets: it has no {missing}; it takes Linux 6.5, or looking at system calls")]
+    Hooks {
+        /// A tracepoint or function.
+        missing: &'static str,
+    },
     /// The maps could not be made.
     #[error("the kernel refuses what the programs share with their reader: {0}")]
     Maps(#[source] Box<EbpfError>),

@@ -9,7 +9,7 @@ use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
-use crate::kernel::{Kernel, KernelLimits};
+use crate::kernel::{Hooks, Kernel, KernelLimits};
 use crate::tls::{TlsKind, TlsLibraries, TlsLibrary, TlsWatch};
 pub use rights::Rights;
 
@@ -124,7 +124,7 @@ fn ring_buffer() -> Found {
 }
 
 /// Enough for a moment.
-const SMALL: KernelLimits = KernelLimits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1 };
+const SMALL: KernelLimits = KernelLimits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1, hooks: Hooks::Auto };
 
 /// Loads what observes processes, and attaches it, for a moment in which nobody is followed.
 fn system_calls() -> Found {
