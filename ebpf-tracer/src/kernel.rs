@@ -76,7 +76,7 @@ impl Default for Capture {
 pub struct Kernel {
     ring: RingBuf<MapData>,
     wakes: OwnedFd,
-    counters: PerCpuArray<MapData, u64>,
+    counters: PerCpuArray<MapData, [u64; Counter::COUNT as usize]>,
     settings: Array<MapData, SettingsValue>,
     processes: HashMap<MapData, u32, u8>,
     cgroups: HashMap<MapData, u64, u8>,
@@ -205,8 +205,8 @@ impl Kernel {
     /// When the kernel refuses to read the map.
     pub fn counters(&self) -> Result<[u64; Counter::COUNT as usize], MapError> {
         let mut sums = [0; Counter::COUNT as usize];
-        for (place, sum) in (0..).zip(&mut sums) {
-            *sum = self.counters.get(&place, 0).map_err(MapError)?.iter().sum();
+        for counters in self.counters.get(&0, 0).map_err(MapError)?.iter() {
+            sums.iter_mut().zip(counters).for_each(|(sum, number)| *sum += number);
         }
         Ok(sums)
     }

@@ -11,7 +11,8 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Where each is found: structure, then members, with dots between; in the order of the fields.
+            /// Where each is found: structure, then members, with dots between; in the order of the fields. Behind `?` what need not be there:
+            /// then it is 0.
             pub const PATHS: &[&str] = &[$($path),*];
         }
     };
@@ -36,6 +37,8 @@ offsets! {
     task_real_parent: "task_struct.real_parent",
     /// `PF_EXITING` …
     task_flags: "task_struct.flags",
+    /// What it uses of `io_uring`, if the kernel has that.
+    task_io_uring: "?task_struct.io_uring",
     /// When it began.
     task_start_boottime: "task_struct.start_boottime",
     /// How it ended.

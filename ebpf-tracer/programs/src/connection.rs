@@ -7,7 +7,6 @@ use metaflow_ebpf_common::{Call, Operation};
 
 use crate::arguments::*;
 use crate::maps::{self, SCRATCH, Scratch};
-use crate::message::Message;
 use crate::socket::{AF_INET, AF_INET6, Socket};
 use crate::task::{self, Peer, Who};
 
@@ -44,8 +43,8 @@ fn changed(sk: *const u8, operation: Operation, state: i32) -> Option<()> {
         return None;
     }
     // SAFETY: the map's memory, which nobody else uses now.
-    let message = unsafe { &mut *SCRATCH.get_ptr_mut(Scratch::State as u32)? };
-    *message = Message::NONE;
+    let message = unsafe { &mut (*SCRATCH.get_ptr_mut(Scratch::State as u32)?).message };
+    message.clear();
     let registers = task::registers(task);
     let call = task::call(task, registers);
     let mut fd = argument(registers, 0) as u32;
@@ -81,7 +80,7 @@ fn declare() -> Option<()> {
     let thread = who.followed(settings)?;
     // Once is enough.
     if core::mem::replace(&mut thread.state.io_uring, 1) == 0 {
-        thread.message = Message::NONE;
+        thread.message.clear();
         thread.message.event.operation = Operation::IoUring as u8;
         who.describe(&mut thread.message.event, task, u32::MAX);
         thread.message.hand_on(settings, 0);

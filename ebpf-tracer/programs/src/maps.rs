@@ -4,7 +4,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use metaflow_ebpf_common::{Call, Counter, Machine, Offsets, Settings, Types};
 
-use crate::message::Message;
+use crate::message::Draft;
 use crate::task::Thread;
 
 /// Where members of the kernel's structures are.
@@ -63,7 +63,7 @@ pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(16384, 0);
 /// Where programs that need no more of a thread put events together: one place for each of them, as none of them comes in between of
 /// itself on a processor.
 #[map]
-pub static SCRATCH: PerCpuArray<Message> = PerCpuArray::with_max_entries(Scratch::COUNT, 0);
+pub static SCRATCH: PerCpuArray<Draft> = PerCpuArray::with_max_entries(Scratch::COUNT, 0);
 
 /// Whose place in `SCRATCH`.
 pub enum Scratch {
@@ -78,7 +78,7 @@ impl Scratch {
 
 /// Numbers by [`Counter`].
 #[map]
-static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+static COUNTERS: PerCpuArray<[u64; Counter::COUNT as usize]> = PerCpuArray::with_max_entries(1, 0);
 
 /// The constants are read as if they could change: the compiler only knows them as zeros. The verifier knows what the loader wrote.
 #[inline(always)]
@@ -157,10 +157,18 @@ pub fn port_is_named(port: u16) -> bool {
     PORTS.get(u32::from(port) / 64).is_some_and(|bits| bits >> (port % 64) & 1 == 1)
 }
 
+/// The counters of this processor: for programs that no other one that counts comes in between of.
+#[inline(always)]
+pub fn counters() -> Option<&'static mut [u64; Counter::COUNT as usize]> {
+    // SAFETY: the map's memory.
+    COUNTERS.get_ptr_mut(0).map(|counters| unsafe { &mut *counters })
+}
+
 /// Adds to a counter of this processor.
 #[inline(always)]
 pub fn count(counter: Counter, number: u64) {
-    if let Some(place) = COUNTERS.get_ptr_mut(counter as u32) {
+    if let Some(counters) = counters() {
+        let place = &raw mut counters[counter as usize];
         // SAFETY: the map's memory. Another program may come in between on this processor, so this is one instruction; the compiler
         // has none for it on this target.
         unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) place, in(reg) number) };
@@ -170,19 +178,18 @@ pub fn count(counter: Counter, number: u64) {
 /// Adds to the bytes that this processor wrote into the ring; gives how many there were before. Nobody needs it to be exact.
 #[inline(always)]
 pub fn wrote(bytes: u64) -> u64 {
-    match COUNTERS.get_ptr_mut(Counter::Bytes as u32) {
-        // SAFETY: the map's memory.
-        Some(place) => unsafe {
-            let before = place.read_volatile();
-            place.write_volatile(before + bytes);
-            before
-        },
-        None => 0,
+    let Some(counters) = counters() else { return 0 };
+    let place = &raw mut counters[Counter::Bytes as usize];
+    // SAFETY: the map's memory.
+    unsafe {
+        let before = place.read_volatile();
+        place.write_volatile(before + bytes);
+        before
     }
 }
 
 /// A counter of this processor.
 #[inline(always)]
 pub fn counted(counter: Counter) -> u64 {
-    COUNTERS.get(counter as u32).copied().unwrap_or(0)
+    counters().map_or(0, |counters| counters[counter as usize])
 }

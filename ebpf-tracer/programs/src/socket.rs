@@ -23,8 +23,8 @@ pub struct Socket {
     /// Address of its `struct sock`.
     sk: u64,
     inode: u64,
-    /// Address of its `struct socket`.
-    address: u64,
+    /// Address of its file.
+    file: u64,
 }
 
 impl Socket {
@@ -34,38 +34,45 @@ impl Socket {
         let sk = sk as u64;
         let address: u64 = Place::new(sk, kind!(sock)).read(offset!(sk_socket));
         let socket = Place::new(address, kind!(socket_alloc));
-        if address == 0 || socket.read::<u64>(offset!(socket_file)) == 0 {
+        let file = socket.read(offset!(socket_file));
+        if address == 0 || file == 0 {
             return None;
         }
-        Some(Self { sk, inode: socket.read(offset!(socket_number)), address })
+        Some(Self { sk, inode: socket.read(offset!(socket_number)), file })
     }
 
     /// Whether it is behind this descriptor of the running thread.
     #[inline(always)]
     pub fn is_at(&self, task: *const u8, fd: u32) -> bool {
-        open_file(task, fd).is_some_and(|file| file.read::<u64>(offset!(file_private)) == self.address)
+        open_file(task, fd) == Some(self.file)
     }
 
     /// The one behind a descriptor of the running thread, if it is one.
     #[inline(always)]
     pub fn open(task: *const u8, fd: u32) -> Option<Self> {
-        let file = open_file(task, fd)?;
-        let inode: u64 = file.read(offset!(file_inode));
-        let address: u64 = file.read(offset!(file_private));
+        let address = open_file(task, fd)?;
+        let file = Place::new(address, kind!(file));
+        let (inode, private): (u64, u64) = (file.read(offset!(file_inode)), file.read(offset!(file_private)));
         // A socket and its inode are one piece of memory. Files of most other kinds end here.
-        if inode == 0 || inode != address + offset!(socket_inode) as u64 {
+        if inode == 0 || inode != private + offset!(socket_inode) as u64 {
             return None;
         }
-        let socket = Place::new(address, kind!(socket_alloc));
+        let socket = Place::new(private, kind!(socket_alloc));
         if socket.read::<u16>(offset!(socket_mode)) & S_IFMT != S_IFSOCK {
             return None;
         }
-        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)), address })
+        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)), file: address })
     }
 
     /// Writes down what is known of it. `false` if it is of a kind that is not followed.
     #[inline(never)]
     pub fn describe(&self, event: &mut SocketEvent, transports: u32) -> bool {
+        self.describe_here(event, transports)
+    }
+
+    /// The same, for programs in which every call counts.
+    #[inline(always)]
+    pub fn describe_here(&self, event: &mut SocketEvent, transports: u32) -> bool {
         let sk = Place::new(self.sk, kind!(sock));
         event.inode = self.inode;
         event.family = sk.read::<u16>(offset!(sk_family)) as u8;
@@ -186,9 +193,9 @@ impl Socket {
     }
 }
 
-/// The file behind a descriptor of the running thread.
+/// Address of the file behind a descriptor of the running thread.
 #[inline(always)]
-fn open_file(task: *const u8, fd: u32) -> Option<Place> {
+fn open_file(task: *const u8, fd: u32) -> Option<u64> {
     // SAFETY: `task` is the running thread's.
     let files = unsafe {
         let files: *const u8 = typed(task, offset!(task_files));
@@ -198,8 +205,7 @@ fn open_file(task: *const u8, fd: u32) -> Option<Place> {
         }
         typed::<u64>(table, offset!(fdt_fd))
     };
-    let file: u64 = Place::new(files + u64::from(fd) * 8, kind!(list_head)).read(0);
-    Some(Place::new(file, kind!(file)))
+    Some(Place::new(files + u64::from(fd) * 8, kind!(list_head)).read(0))
 }
 
 /// Puts the address of the peer that a call names (a `sockaddr`) into the event of a socket that is not connected.

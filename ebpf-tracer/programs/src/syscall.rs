@@ -45,7 +45,7 @@ fn enter(number: u64, registers: *const u8) -> Option<()> {
     // The file is gone when the call returns.
     let fd = argument(registers, 0) as u32;
     let socket = Socket::open(task, fd)?;
-    *message = Message::NONE;
+    message.clear();
     message.event.operation = Operation::Close as u8;
     who.describe(&mut message.event, task, fd);
     if socket.describe(&mut message.event, settings.transports) {
@@ -113,7 +113,7 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
         _ if Call::enters(call) => Operation::Send,
         _ => Operation::Receive,
     };
-    *message = Message::NONE;
+    message.clear();
     message.event.operation = operation as u8;
     if call == CALL_IO_URING {
         who.describe(&mut message.event, task, fd);

@@ -15,6 +15,9 @@ const KNOWN: u64 = 2;
 const VERDICT: u64 = FOLLOWED | KNOWN;
 /// The thread is coming to its end (`PF_EXITING`).
 const PF_EXITING: u32 = 4;
+/// It is in no system call: the kernel's own, or one that works for `io_uring` or for a virtual machine (`PF_IO_WORKER`, `PF_USER_WORKER`,
+/// `PF_KTHREAD`).
+const PF_NO_CALL: u32 = 0x10 | 0x4000 | 0x20_0000;
 
 /// What is known of a thread that is followed.
 #[derive(Clone, Copy)]
@@ -85,7 +88,7 @@ impl Who {
         event.header.tgid = self.tgid;
         event.header.tid = self.tid;
         event.fd = fd as i32;
-        event.cgroup = cgroup();
+        event.cgroup = cgroup(task);
         // SAFETY: the running thread's.
         event.comm = unsafe { name(task) };
     }
@@ -186,16 +189,16 @@ pub fn follows(tgid: u32, settings: &Settings) -> bool {
     let process = settings.processes == Policy::All as u32
         || PROCESSES.get_ptr(tgid).is_some() == (settings.processes == Policy::Only as u32);
     let cgroup = settings.cgroups == Policy::All as u32
-        || CGROUPS.get_ptr(cgroup()).is_some() == (settings.cgroups == Policy::Only as u32);
+        || CGROUPS.get_ptr(cgroup(task())).is_some() == (settings.cgroups == Policy::Only as u32);
     process && cgroup
 }
 
 /// Number of the running thread's control group.
 #[inline(always)]
-pub fn cgroup() -> u64 {
+pub fn cgroup(task: *const u8) -> u64 {
     // SAFETY: the running thread's, and what it points to.
     unsafe {
-        let groups: *const u8 = typed(task(), offset!(task_cgroups));
+        let groups: *const u8 = typed(task, offset!(task_cgroups));
         let group: *const u8 = typed(groups, offset!(cgroups_default));
         let node: *const u8 = typed(group, offset!(cgroup_node));
         typed(node, offset!(node_id))
@@ -226,8 +229,17 @@ pub fn registers(task: *const u8) -> *const u8 {
 #[inline(always)]
 pub fn call(task: *const u8, registers: *const u8) -> u8 {
     // SAFETY: of the kernel, and the running thread's.
-    let (number, narrow) = unsafe { (typed::<u32>(registers, register!(number)), narrow(task)) };
-    if narrow { Call::Other as u8 } else { maps::call(number.into()) }
+    let (number, flags) = unsafe { (typed::<u32>(registers, register!(number)), typed::<u32>(task, offset!(task_flags))) };
+    // SAFETY: the running thread's.
+    if flags & PF_NO_CALL != 0 || unsafe { narrow(task) } { Call::Other as u8 } else { maps::call(number.into()) }
+}
+
+/// Whether the running thread may have asked for what is done now by `io_uring`, whatever its system call is.
+#[inline(always)]
+pub fn uses_io_uring(task: *const u8) -> bool {
+    let offset = offset!(task_io_uring);
+    // SAFETY: the running thread's.
+    offset != 0 && unsafe { typed::<u64>(task, offset) } != 0
 }
 
 /// Name of a thread.

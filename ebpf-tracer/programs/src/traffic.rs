@@ -6,7 +6,6 @@ use metaflow_ebpf_common::{Call, Flags, Operation};
 
 use crate::arguments::*;
 use crate::maps::{self, SCRATCH, Scratch};
-use crate::message::Message;
 use crate::socket::{Socket, tell_peer};
 use crate::task::{self, Peer, State, Thread, Who};
 use crate::tls;
@@ -53,18 +52,19 @@ fn moved(sk: *const u8, result: i32, flags: i32, operation: Operation) -> Option
     }
     let scratch = if is_received { Scratch::Received } else { Scratch::Sent };
     // SAFETY: the map's memory, which nobody else uses now.
-    let message = unsafe { &mut *SCRATCH.get_ptr_mut(scratch as u32)? };
-    *message = Message::NONE;
+    let draft = unsafe { &mut *SCRATCH.get_ptr_mut(scratch as u32)? };
+    let message = &mut draft.message;
+    message.clear();
     let registers = task::registers(task);
     let mut call = task::call(task, registers);
     let mut fd = argument(registers, if call == CALL_SPLICE { 2 } else { 0 }) as u32;
-    // Of `io_uring`, and of the kernel's own threads, the arguments are others or nobody's.
-    if call == Call::Other as u8 || !socket.is_at(task, fd) {
+    // What `io_uring` does may be done in the course of another call.
+    if call == Call::Other as u8 || task::uses_io_uring(task) && !socket.is_at(task, fd) {
         (call, fd) = (Call::Other as u8, u32::MAX);
     }
     message.event.operation = operation as u8;
     who.describe(&mut message.event, task, fd);
-    if !socket.describe(&mut message.event, settings.transports) {
+    if !socket.describe_here(&mut message.event, settings.transports) {
         return None;
     }
     if is_over {
@@ -109,7 +109,7 @@ fn moved(sk: *const u8, result: i32, flags: i32, operation: Operation) -> Option
     } else if call != Call::Other as u8 {
         place(message, call, registers, flags, total, !is_received);
     }
-    message.hand_on(settings, total);
+    draft.hand_on(settings, total);
     Some(())
 }
 

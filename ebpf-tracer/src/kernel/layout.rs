@@ -9,7 +9,11 @@ use super::{BtfError, KernelTypes};
 pub(super) fn offsets(types: &KernelTypes) -> Result<Offsets, BtfError> {
     let mut found = Offsets::default();
     for (place, path) in words(&mut found).zip(Offsets::PATHS) {
-        place.copy_from_slice(&types.offset(path)?.to_ne_bytes());
+        let offset = match path.strip_prefix('?') {
+            Some(path) => types.offset(path).unwrap_or(0),
+            None => types.offset(path)?,
+        };
+        place.copy_from_slice(&offset.to_ne_bytes());
     }
     Ok(found)
 }

@@ -1,6 +1,8 @@
-//! The programs in the real kernel, with real processes. It takes root (or `CAP_BPF` and `CAP_PERFMON`) and python3; where the kernel
+//! The programs in the real kernel, at its sockets, with real processes. It takes root (or `CAP_BPF` and `CAP_PERFMON`) and python3; where the kernel
 //! does not permit it, each test prints why and is skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+use ebpf_tracer::Hooks;
 
 mod lab;
 mod lifetime;
@@ -8,3 +10,6 @@ mod loss;
 mod processes;
 mod sockets;
 mod tls;
+
+/// What is hooked into.
+const HOOKS: Hooks = Hooks::Sockets;
