@@ -125,6 +125,8 @@ offsets! {
     tcp_received: "tcp_sock.bytes_received",
     /// The other end of a Unix socket.
     unix_peer: "unix_sock.peer",
+    /// The name of a Unix socket.
+    unix_name: "unix_sock.addr",
     /// What a program is executed from.
     binprm_filename: "linux_binprm.filename",
 }

@@ -100,7 +100,7 @@ impl Socket {
                 }
             }
             AF_UNIX => {
-                event.peer_inode = self.peer();
+                self.describe_unix(event);
                 4
             }
             _ => 0,
@@ -108,15 +108,26 @@ impl Socket {
         transports & transport != 0
     }
 
-    /// Inode of a Unix socket's other end.
+    /// The other end of a Unix socket, and which of the two has a name.
     #[inline(always)]
-    fn peer(&self) -> u64 {
-        let peer: u64 = Place::new(self.sk, kind!(unix_sock)).read(offset!(unix_peer));
+    fn describe_unix(&self, event: &mut SocketEvent) {
+        let unix = Place::new(self.sk, kind!(unix_sock));
+        let peer: u64 = unix.read(offset!(unix_peer));
         if peer == 0 {
-            return 0;
+            return;
         }
+        let is_named: u64 = unix.read(offset!(unix_name));
+        let peer_is_named: u64 = Place::new(peer, kind!(unix_sock)).read(offset!(unix_name));
+        event.flags |= match (is_named != 0, peer_is_named != 0) {
+            (false, false) => Flags::PAIR,
+            (true, false) => Flags::SERVER,
+            (false, true) => Flags::CLIENT,
+            (true, true) => 0,
+        };
         let socket: u64 = Place::new(peer, kind!(sock)).read(offset!(sk_socket));
-        if socket == 0 { 0 } else { Place::new(socket, kind!(socket_alloc)).read(offset!(socket_number)) }
+        if socket != 0 {
+            event.peer_inode = Place::new(socket, kind!(socket_alloc)).read(offset!(socket_number));
+        }
     }
 
     /// Sequence number of the first of `length` bytes that were just sent.
