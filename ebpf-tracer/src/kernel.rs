@@ -83,7 +83,7 @@ pub struct Kernel {
     ports: Array<MapData, u64>,
     now: Settings,
     hooks: Hooks,
-    knows_peers: bool,
+    without_peers: Option<LoadError>,
     programs: Ebpf,
 }
 
@@ -150,7 +150,7 @@ impl Kernel {
                 generation: 1,
             },
             hooks,
-            knows_peers: true,
+            without_peers: None,
             programs,
         };
         kernel.capture(&Capture::default()).map_err(|MapError(source)| error::map(source))?;

@@ -53,6 +53,9 @@ pub enum LoadError {
         /// A program or a map.
         missing: &'static str,
     },
+    /// Control groups of version 2 are not mounted.
+    #[error("there is no folder of control groups (version 2): {0}")]
+    Groups(#[source] io::Error),
     /// There is nothing to wait with.
     #[error("cannot wait for events: {0}")]
     Poll(#[source] rustix::io::Errno),

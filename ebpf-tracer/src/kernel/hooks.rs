@@ -53,9 +53,11 @@ impl Kernel {
 
     /// Whether it is known who sent a datagram to a socket that is not connected. With [`Hooks::Sockets`] that takes the capability
     /// `CAP_NET_ADMIN`, and control groups of version 2 that are mounted.
-    #[must_use]
-    pub fn knows_peers(&self) -> bool {
-        self.knows_peers
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn knows_peers(&self) -> Result<(), &LoadError> {
+        self.without_peers.as_ref().map_or(Ok(()), Err)
     }
 
     pub(super) fn attach(&mut self, types: &KernelTypes, btf: &Btf) -> Result<(), LoadError> {
@@ -67,7 +69,7 @@ impl Kernel {
         }
         let io_uring = Some(IO_URING).filter(|name| types.has_tracepoint(name));
         NEEDED.into_iter().chain(io_uring).try_for_each(|name| self.attach_to(name, name, btf))?;
-        self.knows_peers = PEERS.into_iter().try_for_each(|name| self.attach_to_root_group(name)).is_ok();
+        self.without_peers = PEERS.into_iter().try_for_each(|name| self.attach_to_root_group(name)).err();
         Ok(())
     }
 
@@ -91,19 +93,20 @@ impl Kernel {
             .ok_or(LoadError::Object { missing: name })?;
         let refused = |source: ProgramError| error::program(name, source);
         program.load().map_err(refused)?;
-        let group = root_group().ok_or(LoadError::Object { missing: "root" })?;
-        program.attach(group, CgroupAttachMode::AllowMultiple).map_err(refused)?;
+        let group = root_group()?;
+        // A link leaves those of others alone in any case, and takes no other mode.
+        program.attach(group, CgroupAttachMode::Single).map_err(refused)?;
         Ok(())
     }
 }
 
 /// The folder of all control groups of version 2.
-fn root_group() -> Option<File> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+fn root_group() -> Result<File, LoadError> {
+    let mounts = fs::read_to_string("/proc/self/mounts").map_err(LoadError::Groups)?;
     let place = mounts.lines().find_map(|line| {
         let mut words = line.split(' ').skip(1);
         let place = words.next()?;
         (words.next() == Some("cgroup2")).then_some(place)
-    })?;
-    File::open(place).ok()
+    });
+    File::open(place.unwrap_or("/sys/fs/cgroup/cgroup.controllers")).map_err(LoadError::Groups)
 }
