@@ -40,8 +40,9 @@ fn main() {
     let all = kinds.into_iter().flat_map(|(kind, hooks)| all.map(|name| (format!("{kind}: {name}"), Some(hooks))));
     let all: Vec<_> = std::iter::once(("without".to_owned(), None)).chain(all).collect();
     for (name, hooks) in all.into_iter().filter(|(name, hooks)| hooks.is_none() || name.contains(&wanted)) {
-        let mut kernel = hooks
-            .map(|hooks| Kernel::load(&KernelLimits { ring_bytes: 16 << 20, hooks, ..KernelLimits::default() }).unwrap());
+        let mut kernel = hooks.map(|hooks| {
+            Kernel::load(&KernelLimits { ring_bytes: 16 << 20, hooks, ..KernelLimits::default() }).unwrap()
+        });
         if let Some(kernel) = &mut kernel {
             let only = if name.ends_with("filtered out") { BTreeSet::new() } else { BTreeSet::from([child.id()]) };
             kernel.follow(&Filter { processes: Names::Only(only), ..Filter::default() }).unwrap();

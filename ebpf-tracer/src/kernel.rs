@@ -108,13 +108,11 @@ impl Kernel {
         let machine = layout::machine(&types);
         let calls = layout::calls();
         let (numbers, cast) = layout::numbers(&types)?;
-        let object = layout::link(OBJECT, cast);
+        let object = layout::link(OBJECT, &offsets, &numbers, cast);
         let btf = Btf::from_sys_fs().map_err(LoadError::Types)?;
         let reader = std::process::id();
         let mut programs = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global("OFFSETS", offsets.as_bytes(), true)
-            .override_global("TYPES", numbers.as_bytes(), true)
             .override_global("MACHINE", machine.as_bytes(), true)
             .override_global("CALLS", calls.as_slice(), true)
             .override_global("READER", &reader, true)

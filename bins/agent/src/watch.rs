@@ -33,6 +33,7 @@ pub(crate) fn watch(options: &WatchOptions) -> Result<(), Failure> {
     let trace = TraceOptions {
         payload: options.payload,
         ring: options.ring,
+        hooks: options.hooks,
         lives,
         record: options.record.clone(),
         ..TraceOptions::default()

@@ -2,7 +2,7 @@
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $path:literal,)*) => {
-        /// Offsets in bytes, as the kernel's BTF tells them: the value of the programs' constant `OFFSETS`.
+        /// Offsets in bytes, as the kernel's BTF tells them. The loader puts them into the programs' code.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "zerocopy", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
         #[repr(C)]
@@ -14,6 +14,8 @@ macro_rules! offsets {
             /// Where each is found: structure, then members, with dots between; in the order of the fields. Behind `?` what need not be there:
             /// then it is 0.
             pub const PATHS: &[&str] = &[$($path),*];
+            /// Where the object loads this constant and the place of a field in this structure added, the loader puts the field's value.
+            pub const PLACEHOLDER: u32 = 0x4f46_0000;
         }
     };
 }
@@ -133,7 +135,7 @@ offsets! {
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Numbers of the kernel's structures in its BTF: the value of the programs' constant `TYPES`. With them, and from Linux 6.2 on, a
+        /// Numbers of the kernel's structures in its BTF, put into the programs' code as [`Offsets`] are. With them, and from Linux 6.2 on, a
         /// program tells the verifier what is at an address, and then reads it like its own memory. All 0 means that it has to ask the
         /// kernel for each member, which takes ten times as long.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +148,8 @@ macro_rules! types {
         impl Types {
             /// Their names, in the order of the fields.
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+            /// As that of [`Offsets`].
+            pub const PLACEHOLDER: u32 = 0x5459_0000;
         }
     };
 }

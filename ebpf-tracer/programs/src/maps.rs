@@ -2,23 +2,13 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use metaflow_ebpf_common::{Call, Counter, Machine, Offsets, Settings, Types};
+use metaflow_ebpf_common::{Call, Counter, Machine, Settings};
 
 use crate::message::Draft;
 use crate::task::Thread;
 
-/// Where members of the kernel's structures are.
-// SAFETY: all of it are numbers; no other symbol has this name.
-#[unsafe(no_mangle)]
-static OFFSETS: Offsets = unsafe { core::mem::zeroed() };
-
-/// Numbers of the kernel's structures.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-static TYPES: Types = unsafe { core::mem::zeroed() };
-
 /// Where registers are.
-// SAFETY: as above.
+// SAFETY: all of it are numbers; no other symbol has this name.
 #[unsafe(no_mangle)]
 static MACHINE: Machine = unsafe { core::mem::zeroed() };
 
@@ -87,33 +77,36 @@ fn constant<T: Copy>(place: *const T) -> T {
     unsafe { place.read_volatile() }
 }
 
-/// One of the [`Offsets`].
+/// A number that the loader puts in place of this one.
+#[inline(always)]
+pub fn linked<const PLACE: u32>() -> u64 {
+    let number: u64;
+    // SAFETY: it only loads a number.
+    unsafe { core::arch::asm!("{0} = {1}", out(reg) number, const PLACE, options(nomem, preserves_flags, nostack)) };
+    number
+}
+
+/// What stands for a field of a structure whose values the loader puts into the code.
+macro_rules! place_of {
+    ($type:ident, $name:ident) => {{ metaflow_ebpf_common::$type::PLACEHOLDER + core::mem::offset_of!(metaflow_ebpf_common::$type, $name) as u32 }};
+}
+pub(crate) use place_of;
+
+/// One of the [`Offsets`](metaflow_ebpf_common::Offsets).
 macro_rules! offset {
     ($name:ident) => {
-        $crate::maps::offset_at(core::mem::offset_of!(metaflow_ebpf_common::Offsets, $name))
+        $crate::maps::linked::<{ $crate::maps::place_of!(Offsets, $name) }>() as usize
     };
 }
 pub(crate) use offset;
 
-#[inline(always)]
-pub fn offset_at(at: usize) -> usize {
-    // SAFETY: `at` is the place of a field, and all fields are numbers of four bytes.
-    constant(unsafe { (&raw const OFFSETS).cast::<u8>().add(at).cast::<u32>() }) as usize
-}
-
-/// One of the [`Types`].
+/// One of the [`Types`](metaflow_ebpf_common::Types).
 macro_rules! kind {
     ($name:ident) => {
-        $crate::maps::kind_at(core::mem::offset_of!(metaflow_ebpf_common::Types, $name))
+        $crate::maps::linked::<{ $crate::maps::place_of!(Types, $name) }>() as u32
     };
 }
 pub(crate) use kind;
-
-#[inline(always)]
-pub fn kind_at(at: usize) -> u32 {
-    // SAFETY: as with the offsets.
-    constant(unsafe { (&raw const TYPES).cast::<u8>().add(at).cast::<u32>() })
-}
 
 /// One of the [`Machine`]'s numbers.
 macro_rules! register {
@@ -128,7 +121,7 @@ pub(crate) use register;
 
 #[inline(always)]
 pub fn register_at(at: usize) -> usize {
-    // SAFETY: as with the offsets.
+    // SAFETY: `at` is the place of a field, and all fields are numbers of four bytes.
     constant(unsafe { (&raw const MACHINE).cast::<u8>().add(at).cast::<u32>() }) as usize
 }
 

@@ -229,7 +229,8 @@ pub fn registers(task: *const u8) -> *const u8 {
 #[inline(always)]
 pub fn call(task: *const u8, registers: *const u8) -> u8 {
     // SAFETY: of the kernel, and the running thread's.
-    let (number, flags) = unsafe { (typed::<u32>(registers, register!(number)), typed::<u32>(task, offset!(task_flags))) };
+    let (number, flags) =
+        unsafe { (typed::<u32>(registers, register!(number)), typed::<u32>(task, offset!(task_flags))) };
     // SAFETY: the running thread's.
     if flags & PF_NO_CALL != 0 || unsafe { narrow(task) } { Call::Other as u8 } else { maps::call(number.into()) }
 }

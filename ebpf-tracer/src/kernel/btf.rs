@@ -258,7 +258,10 @@ mod tests {
     #[test]
     fn a_tracepoint() {
         let types = KernelTypes::parse(outer(3)).unwrap();
-        assert_eq!(["there", "cast", "", "elsewhere"].map(|name| types.has_tracepoint(name)), [true, false, false, false]);
+        assert_eq!(
+            ["there", "cast", "", "elsewhere"].map(|name| types.has_tracepoint(name)),
+            [true, false, false, false]
+        );
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub enum LoadError {
         source: Box<ProgramError>,
     },
     /// The kernel cannot show what goes through sockets.
-    #[error("the kernel cannot show what goes through sockets: it has no {missing}; it takes Linux 6.5, or looking at system calls")]
+    #[error(
+        "the kernel cannot show what goes through sockets: it has no {missing}; it takes Linux 6.5, or looking at system calls"
+    )]
     Hooks {
         /// A tracepoint or function.
         missing: &'static str,

@@ -32,16 +32,24 @@ const PROCESSES: [(&str, &str); 3] =
 const PEERS: [&str; 2] = ["recvmsg4", "recvmsg6"];
 
 impl Hooks {
+    /// What the running kernel lacks of [`Self::Sockets`]; `None` also if that cannot be found out.
+    pub(crate) fn missing() -> Option<&'static str> {
+        KernelTypes::of_this_kernel().ok().and_then(|types| missing(&types))
+    }
+
     /// Those that this kernel can have: never [`Self::Auto`].
     pub(super) fn on(self, types: &KernelTypes) -> Result<Self, LoadError> {
-        let missing = NEEDED.into_iter().find(|name| !types.has_tracepoint(name));
-        let missing = missing.or_else(|| types.function(FILES_TOO).is_none().then_some(FILES_TOO));
-        match (self, missing) {
+        match (self, missing(types)) {
             (Self::SystemCalls, _) | (Self::Auto, Some(_)) => Ok(Self::SystemCalls),
             (Self::Sockets | Self::Auto, None) => Ok(Self::Sockets),
             (Self::Sockets, Some(missing)) => Err(LoadError::Hooks { missing }),
         }
     }
+}
+
+fn missing(types: &KernelTypes) -> Option<&'static str> {
+    let tracepoint = NEEDED.into_iter().find(|name| !types.has_tracepoint(name));
+    tracepoint.or_else(|| types.function(FILES_TOO).is_none().then_some(FILES_TOO))
 }
 
 impl Kernel {
@@ -109,4 +117,18 @@ fn root_group() -> Result<File, LoadError> {
         (words.next() == Some("cgroup2")).then_some(place)
     });
     File::open(place.unwrap_or("/sys/fs/cgroup/cgroup.controllers")).map_err(LoadError::Groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_tracepoints_at_sockets() {
+        let types = KernelTypes::parse([0x1_eb9f_u32, 24, 0, 0, 0, 0].map(u32::to_ne_bytes).concat()).unwrap();
+        assert_eq!(Hooks::Auto.on(&types).unwrap(), Hooks::SystemCalls);
+        assert_eq!(Hooks::SystemCalls.on(&types).unwrap(), Hooks::SystemCalls);
+        let error = Hooks::Sockets.on(&types).unwrap_err();
+        assert!(matches!(error, LoadError::Hooks { missing: "sock_send_length" }), "{error}");
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ebpf_tracer::{Capture, Hooks, KernelLimits};
 use ebpf_tracer::events::{Flags, Ladder, Operation, SocketEvent};
+use ebpf_tracer::{Capture, Hooks, KernelLimits};
 use serde_json::Value;
 
 use crate::lab::{Message, kernel, observe};
@@ -449,4 +449,51 @@ client.close(); assert server.recv(100) == b""
     if AT_SOCKETS {
         assert_eq!(of("server", Operation::Close).unwrap().event.fd, -1, "the other end was closed");
     }
+}
+
+#[test]
+fn what_goes_through_io_uring() {
+    let Some(seen) = observe(
+        &Capture::default(),
+        r#"
+import ctypes, mmap
+libc = ctypes.CDLL(None)
+facts = ctypes.create_string_buffer(120)
+ring = libc.syscall(425, 4, facts)                    # io_uring_setup
+if ring < 0: say(permitted=False); sys.exit()
+_, tail, _, _, _, _, array = struct.unpack_from("<7I", facts, 40)
+queue, entries = mmap.mmap(ring, 4096), mmap.mmap(ring, 4096, offset=0x10000000)
+def do(operation, s, buffer):
+    struct.pack_into("<BBHiQQII", entries, 0, operation, 0, 0, s.fileno(), 0, ctypes.addressof(buffer), len(buffer), 0)
+    struct.pack_into("<I", queue, array, 0)
+    struct.pack_into("<I", queue, tail, struct.unpack_from("<I", queue, tail)[0] + 1)
+    assert libc.syscall(426, ring, 1, 1, 1, None, 0) == 1  # io_uring_enter
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+say(permitted=True, client=inode(client), server=inode(server))
+buffer = ctypes.create_string_buffer(b"through io_uring", 16)
+do(26, client, buffer); do(27, server, buffer)
+client.sendall(b"by a call")
+os.write(1, b"")
+"#,
+    ) else {
+        return;
+    };
+    if seen.facts[0]["permitted"] == false {
+        return println!("skipped: the kernel does not permit io_uring");
+    }
+    let done = |name: &str, operation| {
+        let messages = seen.of(&seen.facts[0][name]);
+        let messages = messages.into_iter().filter(|message| message.is(operation));
+        messages.map(|message| (message.event.total, text(message).to_owned())).collect::<Vec<_>>()
+    };
+    let (called, unseen) = ((9, "by a call".to_owned()), (16, String::new()));
+    if AT_SOCKETS {
+        assert_eq!(done("client", Operation::Send), [unseen.clone(), called]);
+        assert_eq!(done("server", Operation::Receive), [unseen]);
+    } else {
+        assert_eq!(done("client", Operation::Send), [called]);
+    }
+    assert_eq!(seen.messages.iter().filter(|message| message.is(Operation::IoUring)).count(), 1);
 }

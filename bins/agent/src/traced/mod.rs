@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use ebpf_tracer::{Capture, Filter, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
+use ebpf_tracer::{Capture, Filter, Hooks, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
 use flow_core::Options;
 use metaflow_packet_capture::Stop;
 
@@ -45,6 +45,8 @@ pub(crate) struct TraceOptions {
     pub(crate) payload: u32,
     /// Bytes of the ring in which events wait to be read.
     pub(crate) ring: u32,
+    /// Where it is looked at.
+    pub(crate) hooks: Hooks,
     /// Whether the beginnings and ends of processes are events.
     pub(crate) lives: bool,
     /// The share of one processor that it may take. Less is captured when it would be more.
@@ -60,6 +62,7 @@ impl Default for TraceOptions {
         Self {
             payload: 4096,
             ring: KernelLimits::default().ring_bytes,
+            hooks: Hooks::default(),
             lives: true,
             processor_share: 1.0,
             record: None,
@@ -120,7 +123,7 @@ impl Traced {
         sink: impl Sink,
         stop: &Stop,
     ) -> Result<Self, Failure> {
-        let limits = KernelLimits { ring_bytes: options.ring, ..KernelLimits::default() };
+        let limits = KernelLimits { ring_bytes: options.ring, hooks: options.hooks, ..KernelLimits::default() };
         let mut kernel = Kernel::load(&limits).map_err(|error| not_loaded(&error))?;
         let (named, command) = match whom {
             Whom::All => (None, None),
