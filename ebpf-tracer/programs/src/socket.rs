@@ -20,7 +20,8 @@ const SOCK_DONE: u32 = 1 << 1;
 
 /// A socket that a process has open.
 pub struct Socket {
-    /// Address of its `struct sock`.
+    /// Its `struct sock`, and where that is.
+    sock: Place,
     sk: u64,
     inode: u64,
     /// Address of its file.
@@ -31,14 +32,17 @@ impl Socket {
     /// The one of a `struct sock` that a process has open. The kernel's own have no file.
     #[inline(always)]
     pub fn of(sk: *const u8) -> Option<Self> {
-        let sk = sk as u64;
-        let address: u64 = Place::new(sk, kind!(sock)).read(offset!(sk_socket));
-        let socket = Place::new(address, kind!(socket_alloc));
-        let file = socket.read(offset!(socket_file));
-        if address == 0 || file == 0 {
+        let sock = Place::typed(sk);
+        let address: u64 = sock.read(offset!(sk_socket));
+        if address == 0 {
             return None;
         }
-        Some(Self { sk, inode: socket.read(offset!(socket_number)), file })
+        let socket = Place::new(address, kind!(socket_alloc));
+        let file = socket.read(offset!(socket_file));
+        if file == 0 {
+            return None;
+        }
+        Some(Self { sock, sk: sk as u64, inode: socket.read(offset!(socket_number)), file })
     }
 
     /// Whether it is behind this descriptor of the running thread.
@@ -61,7 +65,8 @@ impl Socket {
         if socket.read::<u16>(offset!(socket_mode)) & S_IFMT != S_IFSOCK {
             return None;
         }
-        Some(Self { sk: socket.read(offset!(socket_sk)), inode: socket.read(offset!(socket_number)), file: address })
+        let sk = socket.read(offset!(socket_sk));
+        Some(Self { sock: Place::new(sk, kind!(sock)), sk, inode: socket.read(offset!(socket_number)), file: address })
     }
 
     /// Writes down what is known of it. `false` if it is of a kind that is not followed.
@@ -73,7 +78,7 @@ impl Socket {
     /// The same, for programs in which every call counts.
     #[inline(always)]
     pub fn describe_here(&self, event: &mut SocketEvent, transports: u32) -> bool {
-        let sk = Place::new(self.sk, kind!(sock));
+        let sk = self.sock;
         event.inode = self.inode;
         event.family = sk.read::<u16>(offset!(sk_family)) as u8;
         event.socket_type = sk.read::<u16>(offset!(sk_type)) as u8;
@@ -156,7 +161,7 @@ impl Socket {
     /// Whether a connection that was accepted begins with this message of `length` bytes.
     #[inline(always)]
     pub fn begins(&self, event: &SocketEvent, length: u32) -> bool {
-        let is_accepted = Place::new(self.sk, kind!(sock)).read::<u32>(offset!(sk_backlog)) != 0;
+        let is_accepted = self.sock.read::<u32>(offset!(sk_backlog)) != 0;
         if event.flags & Flags::POSITION == 0 || !is_accepted {
             return false;
         }
@@ -178,14 +183,14 @@ impl Socket {
     #[inline(always)]
     pub fn is_over(&self) -> bool {
         const SHUTDOWN_MASK: u8 = 3;
-        let sk = Place::new(self.sk, kind!(sock));
+        let sk = self.sock;
         sk.read::<u8>(offset!(sk_shutdown)) == SHUTDOWN_MASK && sk.read::<u16>(offset!(sk_type)) == SOCK_STREAM
     }
 
     /// Whether a process works on it. Packets that arrive do so in the context of whoever is running.
     #[inline(always)]
     pub fn is_owned(&self) -> bool {
-        Place::new(self.sk, kind!(sock)).read::<u32>(offset!(sk_owned)) != 0
+        self.sock.read::<u32>(offset!(sk_owned)) != 0
     }
 
     /// Sequence number of the first of `length` bytes that were just received.
@@ -196,7 +201,7 @@ impl Socket {
             let read: u32 = tcp.read(offset!(tcp_copied_seq));
             let taken = if event.flags & Flags::PEEK == 0 { length } else { 0 };
             // The peer's end counts as a byte, and is taken together with the last one if that is already there.
-            let flags: u32 = Place::new(self.sk, kind!(sock)).read(offset!(sk_flags));
+            let flags: u32 = self.sock.read(offset!(sk_flags));
             let end = flags & SOCK_DONE != 0 && read == tcp.read::<u32>(offset!(tcp_rcv_nxt));
             event.position = read.wrapping_sub(taken + u32::from(end));
             event.flags |= Flags::POSITION;
