@@ -139,10 +139,8 @@ mod tests {
     #[test]
     fn the_object_has_what_stands_for_numbers_and_nothing_else_changes() {
         let (mut offsets, mut types) = (Offsets::default(), Types::default());
-        let mut next = 1000_u32;
-        for word in words(&mut offsets).chain(words(&mut types)) {
-            word.copy_from_slice(&next.to_le_bytes());
-            next += 1;
+        for (number, word) in (1000_u32..).zip(words(&mut offsets).chain(words(&mut types))) {
+            word.copy_from_slice(&number.to_le_bytes());
         }
         let linked = link(super::super::OBJECT, &offsets, &types, 77);
         let (before, after) = (super::super::OBJECT.chunks(4), linked.as_bytes().chunks(4));
