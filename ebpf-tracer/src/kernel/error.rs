@@ -75,8 +75,13 @@ pub(super) fn map(error: aya::maps::MapError) -> LoadError {
 }
 
 pub(super) fn program(program: &'static str, source: ProgramError) -> LoadError {
+    program_with(LOADING, program, source)
+}
+
+/// A program that takes these capabilities.
+pub(super) fn program_with(needed: &[&str], program: &'static str, source: ProgramError) -> LoadError {
     if denied(&source) {
-        return permission("loading a program", LOADING);
+        return permission("loading a program", needed);
     }
     LoadError::Program { program, source: Box::new(source) }
 }

@@ -99,7 +99,7 @@ impl Kernel {
             .program_mut(name)
             .and_then(|program: &mut Program| program.try_into().ok())
             .ok_or(LoadError::Object { missing: name })?;
-        let refused = |source: ProgramError| error::program(name, source);
+        let refused = |source: ProgramError| error::program_with(&["CAP_NET_ADMIN"], name, source);
         program.load().map_err(refused)?;
         let group = root_group()?;
         // A link leaves those of others alone in any case, and takes no other mode.
