@@ -3,6 +3,8 @@
 
 use ebpf_tracer::Hooks;
 
+#[path = "live/connections.rs"]
+mod connections;
 #[path = "live/lab.rs"]
 mod lab;
 #[path = "live/lifetime.rs"]

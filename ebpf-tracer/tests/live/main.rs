@@ -4,6 +4,7 @@
 
 use ebpf_tracer::Hooks;
 
+mod connections;
 mod lab;
 mod lifetime;
 mod loss;
