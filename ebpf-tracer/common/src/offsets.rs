@@ -95,6 +95,8 @@ offsets! {
     sk_shutdown: "sock.sk_shutdown",
     /// How many connections may wait to be accepted; connections have it of the socket that listens.
     sk_backlog: "sock.sk_max_ack_backlog",
+    /// 1 if only processes use it, and not the kernel for a file system or a disk: of Linux 6.2 and newer.
+    sk_task_frag: "?sock.sk_use_task_frag",
     /// Local port.
     sk_local_port: "sock.__sk_common.skc_num",
     /// Port of the peer, in network byte order.

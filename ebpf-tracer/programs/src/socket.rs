@@ -179,6 +179,13 @@ impl Socket {
         }
     }
 
+    /// Whether the kernel uses it for itself, such as for a disk that is elsewhere: then a process may have written to that.
+    #[inline(always)]
+    pub fn is_of_kernel(&self) -> bool {
+        let offset = offset!(sk_task_frag);
+        offset != 0 && self.sock.read::<u8>(offset) == 0
+    }
+
     /// Whether neither end sends any more.
     #[inline(always)]
     pub fn is_over(&self) -> bool {

@@ -58,8 +58,9 @@ fn moved(sk: *const u8, result: i32, flags: i32, operation: Operation) -> Option
     let registers = task::registers(task);
     let mut call = task::call(task, registers);
     let mut fd = argument(registers, if call == CALL_SPLICE { 2 } else { 0 }) as u32;
-    // What `io_uring` does may be done in the course of another call.
-    if call == Call::Other as u8 || task::uses_io_uring(task) && !socket.is_at(task, fd) {
+    // What `io_uring` does may be done in the course of another call, and what the kernel does for itself, too.
+    let may_be_other = task::uses_io_uring(task) || socket.is_of_kernel();
+    if call == Call::Other as u8 || may_be_other && !socket.is_at(task, fd) {
         (call, fd) = (Call::Other as u8, u32::MAX);
     }
     message.event.operation = operation as u8;
