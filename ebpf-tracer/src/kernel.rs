@@ -3,52 +3,51 @@
 mod btf;
 mod error;
 mod filter;
+mod hooks;
 mod layout;
 mod tls;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, Program};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use metaflow_ebpf_common::{Counter, Ladder, Policy, Settings};
 use rustix::event::epoll;
 use zerocopy::IntoBytes;
 
+use crate::reader::is_first_namespace;
+
 pub use btf::{BtfError, KernelTypes};
 pub use error::{LoadError, MapError};
 pub use filter::{Filter, Names};
+pub use hooks::Hooks;
 pub use tls::{TlsError, TlsHooks};
 
 /// The programs, as the kernel loads them. `cargo xtask ebpf` makes the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/tracer.bpf.o"));
 
-/// Which program is attached to which of the kernel's tracepoints.
-const TRACEPOINTS: [(&str, &str); 5] = [
-    ("sys_enter", "sys_enter"),
-    ("sys_exit", "sys_exit"),
-    ("forked", "sched_process_fork"),
-    ("executed", "sched_process_exec"),
-    ("exited", "sched_process_exit"),
-];
-
-/// How much memory the kernel's side may take. All of it is taken at the start.
+/// How the kernel's side sees what processes do, and how much memory it may take. All of it is taken at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelLimits {
     /// Bytes of the ring of events: a power of two, and pages. What finds no room is counted as [`Counter::Lost`].
     pub ring_bytes: u32,
-    /// Threads that are followed at a time: about 400 bytes each. What more of them do is counted as [`Counter::Crowded`].
+    /// Threads of which something is remembered: about 450 bytes each. With [`Hooks::SystemCalls`] these are all that are followed, and what
+    /// more of them do is counted as [`Counter::Crowded`]; with [`Hooks::Sockets`] those that use a TLS library, receive datagrams of whoever
+    /// sends them, or handle several messages by a call.
     pub threads: u32,
     /// Processes that a filter names, with what they fork.
     pub processes: u32,
     /// Control groups that a filter names.
     pub cgroups: u32,
+    /// What is hooked into.
+    pub hooks: Hooks,
 }
 
 impl Default for KernelLimits {
     fn default() -> Self {
-        Self { ring_bytes: 16 << 20, threads: 16384, processes: 16384, cgroups: 1024 }
+        Self { ring_bytes: 16 << 20, threads: 16384, processes: 16384, cgroups: 1024, hooks: Hooks::Auto }
     }
 }
 
@@ -80,12 +79,14 @@ impl Default for Capture {
 pub struct Kernel {
     ring: RingBuf<MapData>,
     wakes: OwnedFd,
-    counters: PerCpuArray<MapData, u64>,
+    counters: PerCpuArray<MapData, [u64; Counter::COUNT as usize]>,
     settings: Array<MapData, SettingsValue>,
     processes: HashMap<MapData, u32, u8>,
     cgroups: HashMap<MapData, u64, u8>,
     ports: Array<MapData, u64>,
     now: Settings,
+    hooks: Hooks,
+    without_peers: Option<LoadError>,
     programs: Ebpf,
 }
 
@@ -105,17 +106,17 @@ impl Kernel {
     /// What is missing and how to mend it; see [`LoadError`].
     pub fn load(limits: &KernelLimits) -> Result<Self, LoadError> {
         let types = KernelTypes::of_this_kernel()?;
+        let hooks = limits.hooks.on(&types)?;
         let offsets = layout::offsets(&types)?;
         let machine = layout::machine(&types);
         let calls = layout::calls();
         let (numbers, cast) = layout::numbers(&types)?;
-        let object = layout::link(OBJECT, cast);
+        let object = layout::link(OBJECT, &offsets, &numbers, cast);
         let btf = Btf::from_sys_fs().map_err(LoadError::Types)?;
-        let reader = std::process::id();
+        // In another process namespace this process has another number: no process has 0.
+        let reader = if is_first_namespace(Path::new("/proc")) { std::process::id() } else { 0 };
         let mut programs = EbpfLoader::new()
             .btf(Some(&btf))
-            .override_global("OFFSETS", offsets.as_bytes(), true)
-            .override_global("TYPES", numbers.as_bytes(), true)
             .override_global("MACHINE", machine.as_bytes(), true)
             .override_global("CALLS", calls.as_slice(), true)
             .override_global("READER", &reader, true)
@@ -150,24 +151,13 @@ impl Kernel {
                 wake_bytes: 1,
                 generation: 1,
             },
+            hooks,
+            without_peers: None,
             programs,
         };
         kernel.capture(&Capture::default()).map_err(|MapError(source)| error::map(source))?;
-        for (name, tracepoint) in TRACEPOINTS {
-            kernel.attach(name, tracepoint, &btf)?;
-        }
+        kernel.attach(&types, &btf)?;
         Ok(kernel)
-    }
-
-    fn attach(&mut self, name: &'static str, tracepoint: &'static str, btf: &Btf) -> Result<(), LoadError> {
-        let program: &mut BtfTracePoint = self
-            .programs
-            .program_mut(name)
-            .and_then(|program: &mut Program| program.try_into().ok())
-            .ok_or(LoadError::Object { missing: name })?;
-        program.load(tracepoint, btf).map_err(|source| error::program(name, source))?;
-        program.attach().map_err(|source| error::program(name, source))?;
-        Ok(())
     }
 
     /// How much is captured, from now on.
@@ -217,8 +207,8 @@ impl Kernel {
     /// When the kernel refuses to read the map.
     pub fn counters(&self) -> Result<[u64; Counter::COUNT as usize], MapError> {
         let mut sums = [0; Counter::COUNT as usize];
-        for (place, sum) in (0..).zip(&mut sums) {
-            *sum = self.counters.get(&place, 0).map_err(MapError)?.iter().sum();
+        for counters in self.counters.get(&0, 0).map_err(MapError)?.iter() {
+            sums.iter_mut().zip(counters).for_each(|(sum, number)| *sum += number);
         }
         Ok(sums)
     }

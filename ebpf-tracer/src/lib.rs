@@ -31,7 +31,7 @@ pub use control_groups::{ControlGroupError, control_groups};
 pub use event::{Event, EventError};
 pub use evidence::Evidence;
 pub use kernel::{
-    BtfError, Capture, Filter, Kernel, KernelLimits, KernelTypes, LoadError, MapError, Names, TlsError, TlsHooks,
+    BtfError, Capture, Filter, Hooks, Kernel, KernelLimits, KernelTypes, LoadError, MapError, Names, TlsError, TlsHooks,
 };
 pub use limits::Limits;
 pub use marks::Mark;

@@ -412,6 +412,26 @@ fn both_ends_of_a_pair_may_begin() {
 }
 
 #[test]
+fn a_server_that_speaks_first_is_known_by_its_name() {
+    let mut lab = Lab::new();
+    lab.push(unix(20, 10).sends(MS, MS, 0, 5).unpositioned().flagged(Flags::SERVER), b"hello");
+    lab.push(unix(10, 20).by(2, 2).receives(MS, 2 * MS, 0, 5).unpositioned().flagged(Flags::CLIENT), b"hello");
+    let seen = lab.finish();
+    let both = "unix unix:[10] → unix:[20] joined";
+    assert_eq!(seen[..2], [format!("1 open {both}"), "1 server 0 hello".to_owned()]);
+    assert_eq!(seen[2..4], [format!("2 open {both}"), "2 server 0 hello".to_owned()]);
+}
+
+#[test]
+fn the_last_descriptor_is_closed_whichever_it_was() {
+    let mut lab = Lab::new();
+    lab.push(client(10).sends(MS, MS, 0, 3), b"GET");
+    lab.push(SocketEvent { fd: 9, ..client(10).by(3, 3) }.sends(2 * MS, 2 * MS, 3, 3), b"PUT");
+    lab.push(SocketEvent { fd: -1, ..client(10).by(4, 4) }.closes(5 * MS), b"");
+    assert_eq!(lab.until(2 * SECOND)[3..], ["1 close at 5 ms"]);
+}
+
+#[test]
 fn datagrams_over_unix_sockets_are_a_chunk_each() {
     let mut lab = Lab::new();
     let socket = SocketEvent { socket_type: 2, ..unix(10, 0) };

@@ -75,6 +75,8 @@ fn system_calls(extent: &Extent, report: &mut Report) -> Result<()> {
 /// What it takes to read what waits in the ring.
 fn drain(report: &mut Report) -> Result<()> {
     let mut caller = Caller::start()?;
+    // The first message of a connection is another event.
+    caller.time()?;
     let filter = Filter { processes: Names::Only(BTreeSet::from([caller.pid()])), ..Filter::default() };
     let limits = KernelLimits { ring_bytes: LARGE_RING, ..KernelLimits::default() };
     let mut kernel = Kernel::load(&limits)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ebpf_tracer::Hooks;
 use protocol_parsers::Protocol;
 use tracing_subscriber::EnvFilter;
 
@@ -127,6 +128,10 @@ pub struct TraceArgs {
     /// Memory of the kernel in which what happens waits to be read: a power of two. What finds no room there is counted.
     #[arg(long, value_name = "BYTES", requires = "ebpf", default_value_t = 16 << 20, value_parser = ring)]
     pub ring: u32,
+    /// Where to look: at sockets (Linux 6.5), which costs other system calls nothing, or where system calls begin and return; auto is at
+    /// sockets if the kernel can.
+    #[arg(long, value_name = "auto|sockets|syscalls", requires = "ebpf", default_value = "auto", value_parser = hooks, hide_default_value = true)]
+    pub hooks: Hooks,
 }
 
 impl TraceArgs {
@@ -250,6 +255,15 @@ impl Kinds {
 /// As many threads as there are cores. More than eight would wait for the one that reads the rings.
 fn cores() -> u8 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8) as u8)
+}
+
+fn hooks(text: &str) -> Result<Hooks, String> {
+    match text {
+        "auto" => Ok(Hooks::Auto),
+        "sockets" => Ok(Hooks::Sockets),
+        "syscalls" => Ok(Hooks::SystemCalls),
+        _ => Err("it is auto, sockets, or syscalls".to_owned()),
+    }
 }
 
 /// Bytes of a ring: whole pages, a power of two of them.

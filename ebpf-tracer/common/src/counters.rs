@@ -1,6 +1,6 @@
 //! What the programs count.
 
-/// Places in the map `COUNTERS`, which has one number per place and processor.
+/// Places in the value of the map `COUNTERS`, of which each processor has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Counter {

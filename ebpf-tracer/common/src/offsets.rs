@@ -2,7 +2,7 @@
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $path:literal,)*) => {
-        /// Offsets in bytes, as the kernel's BTF tells them: the value of the programs' constant `OFFSETS`.
+        /// Offsets in bytes, as the kernel's BTF tells them. The loader puts them into the programs' code.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "zerocopy", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
         #[repr(C)]
@@ -11,8 +11,11 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Where each is found: structure, then members, with dots between; in the order of the fields.
+            /// Where each is found: structure, then members, with dots between; in the order of the fields. Behind `?` what need not be there:
+            /// then it is 0.
             pub const PATHS: &[&str] = &[$($path),*];
+            /// Where the object loads this constant and the place of a field in this structure added, the loader puts the field's value.
+            pub const PLACEHOLDER: u32 = 0x4f46_0000;
         }
     };
 }
@@ -34,6 +37,10 @@ offsets! {
     task_pid: "task_struct.pid",
     /// Its parent.
     task_real_parent: "task_struct.real_parent",
+    /// `PF_EXITING` …
+    task_flags: "task_struct.flags",
+    /// What it uses of `io_uring`, if the kernel has that.
+    task_io_uring: "?task_struct.io_uring",
     /// When it began.
     task_start_boottime: "task_struct.start_boottime",
     /// How it ended.
@@ -62,6 +69,8 @@ offsets! {
     file_private: "file.private_data",
     /// A socket and its inode are one piece of memory: from the one to the other.
     socket_inode: "socket_alloc.vfs_inode",
+    /// Of a socket the file, if a process has it open.
+    socket_file: "socket_alloc.socket.file",
     /// Kind of this inode.
     socket_mode: "socket_alloc.vfs_inode.i_mode",
     /// Its number.
@@ -80,6 +89,14 @@ offsets! {
     sk_state: "sock.__sk_common.skc_state",
     /// Bits by `enum sock_flags`.
     sk_flags: "sock.__sk_common.skc_flags",
+    /// Whether a process works on it.
+    sk_owned: "sock.sk_lock.owned",
+    /// Which directions are shut down.
+    sk_shutdown: "sock.sk_shutdown",
+    /// How many connections may wait to be accepted; connections have it of the socket that listens.
+    sk_backlog: "sock.sk_max_ack_backlog",
+    /// 1 if only processes use it, and not the kernel for a file system or a disk: of Linux 6.2 and newer.
+    sk_task_frag: "?sock.sk_use_task_frag",
     /// Local port.
     sk_local_port: "sock.__sk_common.skc_num",
     /// Port of the peer, in network byte order.
@@ -100,15 +117,27 @@ offsets! {
     tcp_copied_seq: "tcp_sock.copied_seq",
     /// Behind the last byte that arrived.
     tcp_rcv_nxt: "tcp_sock.rcv_nxt",
+    /// The first byte that was sent and not acknowledged.
+    tcp_snd_una: "tcp_sock.snd_una",
+    /// Behind the last byte that was put on the wire.
+    tcp_snd_nxt: "tcp_sock.snd_nxt",
+    /// When something was put on the wire last.
+    tcp_wire_ns: "tcp_sock.tcp_wstamp_ns",
+    /// How many bytes were acknowledged.
+    tcp_acked: "tcp_sock.bytes_acked",
+    /// How many bytes arrived.
+    tcp_received: "tcp_sock.bytes_received",
     /// The other end of a Unix socket.
     unix_peer: "unix_sock.peer",
+    /// The name of a Unix socket.
+    unix_name: "unix_sock.addr",
     /// What a program is executed from.
     binprm_filename: "linux_binprm.filename",
 }
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Numbers of the kernel's structures in its BTF: the value of the programs' constant `TYPES`. With them, and from Linux 6.2 on, a
+        /// Numbers of the kernel's structures in its BTF, put into the programs' code as [`Offsets`] are. With them, and from Linux 6.2 on, a
         /// program tells the verifier what is at an address, and then reads it like its own memory. All 0 means that it has to ask the
         /// kernel for each member, which takes ten times as long.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +150,8 @@ macro_rules! types {
         impl Types {
             /// Their names, in the order of the fields.
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+            /// As that of [`Offsets`].
+            pub const PLACEHOLDER: u32 = 0x5459_0000;
         }
     };
 }

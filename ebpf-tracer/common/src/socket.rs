@@ -11,9 +11,9 @@ use crate::Header;
 )]
 #[repr(C)]
 pub struct SocketEvent {
-    /// `time_ns` is when the call returned.
+    /// `time_ns` is when the call returned, or all but its return was done.
     pub header: Header,
-    /// When the call began; 0 where that is not known.
+    /// When the call began, or when what it sent was put on the wire; 0 where neither is known.
     pub enter_ns: u64,
     /// Number of the socket's inode: as long as it is open no other has it. The number in `/proc/PID/fd`: `socket:[NUMBER]`.
     pub inode: u64,
@@ -25,7 +25,7 @@ pub struct SocketEvent {
     pub tls: u64,
     /// Number of the network namespace's inode.
     pub netns: u32,
-    /// The file descriptor.
+    /// The file descriptor; -1 where it is not known.
     pub fd: i32,
     /// Bytes of the whole message.
     pub total: u32,
@@ -72,17 +72,18 @@ pub enum Operation {
     Send = 1,
     /// It received one.
     Receive = 2,
-    /// It connected the socket to a peer; `total` is 0, or the number of the error (`EINPROGRESS` is none).
+    /// It connected the socket to a peer; `total` is 0, or the number of the error as far as it is known
+    /// (`EINPROGRESS` is none).
     Connect = 3,
-    /// A listening socket accepted this connection.
+    /// A listening socket accepted this connection; told when it does, or with the first message.
     Accept = 4,
-    /// It closed its descriptor, which need not be the last one.
+    /// It closed its descriptor, which need not be the last one. Where `fd` is -1, it was the last one, or neither end sends any more.
     Close = 5,
     /// It shut down its sending side (`shutdown`).
     Shutdown = 6,
     /// `socketpair` made this one, its first; `peer_inode` is the other.
     Pair = 7,
-    /// The thread uses `io_uring`: what it does through that is not seen. At most once per thread; `inode` is 0.
+    /// The thread uses `io_uring`: what it does through that is not seen, or without payload. At most once per thread; `inode` is 0.
     IoUring = 8,
 }
 
@@ -90,7 +91,7 @@ pub enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Source {
-    /// A system call: what is sent over the socket.
+    /// A system call, or `io_uring`: what is sent over the socket.
     Syscall = 0,
     /// OpenSSL: what it encrypts and decrypts.
     Openssl = 1,
@@ -112,4 +113,10 @@ impl Flags {
     pub const PEEK: u16 = 16;
     /// The socket is known to carry TLS whose plaintext comes as events of another [`Source`].
     pub const ENCRYPTED: u16 = 32;
+    /// A connected Unix socket, neither end of which has a name: `socketpair` made it.
+    pub const PAIR: u16 = 64;
+    /// Of the ends of a connection of Unix sockets this one has a name: it is the server's.
+    pub const SERVER: u16 = 128;
+    /// The other one has a name: this is the client's.
+    pub const CLIENT: u16 = 256;
 }

@@ -1,5 +1,5 @@
-//! What runs in the kernel: looks at system calls on sockets, at the calls of TLS libraries, and at the coming and going of processes, and
-//! writes what it sees into a ring.
+//! What runs in the kernel: looks at sockets or at system calls on them, at the calls of TLS libraries, and at the coming and going of
+//! processes, and writes what it sees into a ring.
 //!
 //! It parses nothing and keeps nothing of a socket. What differs between kernels and machines comes from the loader as constants
 //! ([`maps`]), so that one object serves all. Everything here runs in the time of the observed process: a thread that is not followed
@@ -8,6 +8,8 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod arguments;
+mod connection;
 mod maps;
 mod memory;
 mod message;
@@ -16,6 +18,7 @@ mod socket;
 mod syscall;
 mod task;
 mod tls;
+mod traffic;
 
 /// Some helpers are only for programs under a licence that is compatible with the kernel's.
 #[unsafe(link_section = "license")]

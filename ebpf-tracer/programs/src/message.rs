@@ -18,8 +18,6 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Message {
-    /// What every record begins with.
-    pub event: SocketEvent,
     /// The piece of it that is being read: address and length.
     pub piece: [u64; 2],
     /// Address of the next piece's address and length (an `iovec`), if there are several.
@@ -35,6 +33,8 @@ pub struct Message {
     /// Captured so far.
     done: u64,
     state: u64,
+    /// What every record begins with.
+    pub event: SocketEvent,
 }
 
 const GOING: u64 = 0;
@@ -51,6 +51,16 @@ impl Message {
     /// About nobody's socket yet.
     // SAFETY: all of it are numbers.
     pub const NONE: Self = unsafe { core::mem::zeroed() };
+
+    /// About nobody's socket any more. The compiler would write it byte by byte, which takes longer than all the rest.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        let words: *mut u64 = (&raw mut *self).cast();
+        for word in 0..size_of::<Self>() / 8 {
+            // SAFETY: within the message, all of which are numbers.
+            unsafe { words.add(word).write_volatile(0) };
+        }
+    }
 
     /// The bytes are in these pieces of memory.
     #[inline(always)]
@@ -103,6 +113,105 @@ impl Message {
             maps::count(Counter::LostEvents, 1);
         }
     }
+}
+
+/// A message with room for its bytes behind the event, so that it goes into the ring at once: for programs that nothing of this kind comes
+/// in between of.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Draft {
+    pub message: Message,
+    /// Wherever a piece begins, there is room for a whole record.
+    payload: [u8; 2 * CHUNK],
+}
+
+impl Draft {
+    /// Hands it on; a message has `total` bytes.
+    #[inline(always)]
+    pub fn hand_on(&mut self, settings: &Settings, total: u32) {
+        let message = &mut self.message;
+        let mut wanted = wanted(settings, message.event.flags);
+        if wanted > u64::from(total) {
+            wanted = u64::from(total);
+        }
+        if wanted > CHUNK as u64 {
+            return message.hand_on(settings, total);
+        }
+        if left_out(settings, &message.event) {
+            return maps::count(Counter::Filtered, 1);
+        }
+        let Some(counters) = maps::counters() else { return };
+        message.event.total = total;
+        message.event.flags |= Flags::LAST;
+        message.event.lost = counters[Counter::Lost as usize] as u32;
+        let mut length = if wanted < message.piece[1] { wanted } else { message.piece[1] };
+        if message.count != 0 && wanted != 0 {
+            message.wanted = wanted;
+            let pieces = message.count as u32;
+            let mut draft = &mut *self;
+            // SAFETY: the callback takes what it is given, on the stack as the kernel demands; it lives until it returns.
+            unsafe { bpf_loop(pieces, gather as *mut c_void, (&raw mut draft).cast(), 0) };
+            length = draft.message.done;
+        } else if length != 0 && length <= CHUNK as u64 && !read(&mut self.payload, 0, self.message.piece[0], length) {
+            self.message.event.flags |= Flags::UNREADABLE;
+            length = 0;
+        }
+        if length > CHUNK as u64 {
+            return;
+        }
+        let event = &raw mut self.message.event;
+        // SAFETY: the payload is behind the event, and longer than this.
+        let record = unsafe {
+            (*event).header.payload = length as u32;
+            core::slice::from_raw_parts(event.cast::<u8>(), size_of::<SocketEvent>() + length as usize)
+        };
+        let before = counters[Counter::Bytes as usize];
+        counters[Counter::Bytes as usize] = before + record.len() as u64;
+        if EVENTS.output::<[u8]>(record, wake_up_between(before, record.len(), settings.wake_bytes)).is_ok() {
+            counters[Counter::Messages as usize] += 1;
+        } else {
+            counters[Counter::Lost as usize] += 1;
+            counters[Counter::LostBytes as usize] += u64::from(total);
+        }
+    }
+}
+
+/// One round: the next piece of a message that goes into one record.
+unsafe extern "C" fn gather(_number: u64, draft: *mut c_void) -> i64 {
+    // SAFETY: the one from `hand_on`.
+    let Draft { message, payload } = unsafe { &mut **draft.cast::<&mut Draft>() };
+    let Some([source, mut length]) = user::<[u64; 2]>(message.pieces) else {
+        message.event.flags |= Flags::UNREADABLE;
+        return 1;
+    };
+    message.pieces += 16;
+    let done = message.done;
+    if length > message.wanted - done {
+        length = message.wanted - done;
+    }
+    if done > CHUNK as u64 || length > CHUNK as u64 {
+        return 1;
+    }
+    if length != 0 && !read(payload, done, source, length) {
+        message.event.flags |= Flags::UNREADABLE;
+        return 1;
+    }
+    message.done = done + length;
+    i64::from(message.done >= message.wanted)
+}
+
+/// Reads so many bytes of the process: a record's at most.
+#[inline(always)]
+fn read(payload: &mut [u8; 2 * CHUNK], at: u64, source: u64, length: u64) -> bool {
+    // SAFETY: there is room for a record at a place that is not behind one.
+    let done = unsafe {
+        let place = payload.as_mut_ptr().add(at as usize);
+        bpf_probe_read_user(place.cast(), length as u32, source as *const _) == 0
+    };
+    if !done {
+        maps::count(Counter::Unreadable, 1);
+    }
+    done
 }
 
 /// How many bytes of each message are captured.
@@ -220,8 +329,13 @@ fn sized<const N: usize>(event: &SocketEvent, source: u64, length: u64, wake: u3
 /// How to submit a record of so many bytes: the reader is woken each time that a processor wrote another `wake` bytes, a power of two.
 #[inline(always)]
 pub fn wake_up(length: usize, wake: u32) -> u64 {
+    wake_up_between(maps::wrote(length as u64), length, wake)
+}
+
+/// The same, if there were so many bytes before.
+#[inline(always)]
+fn wake_up_between(before: u64, length: usize, wake: u32) -> u64 {
     const NO_WAKE_UP: u64 = 1;
     const WAKE_UP: u64 = 2;
-    let before = maps::wrote(length as u64);
     if before ^ (before + length as u64) >= u64::from(wake) { WAKE_UP } else { NO_WAKE_UP }
 }

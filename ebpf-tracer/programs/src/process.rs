@@ -96,7 +96,7 @@ fn sized<const N: usize>(task: *const u8, change: u32, path: u64, wake: u32) -> 
         event.header.tgid = typed(task, offset!(task_tgid));
         event.header.tid = typed(task, offset!(task_pid));
         event.start_ns = typed(task, offset!(task_start_boottime));
-        event.cgroup = task::cgroup();
+        event.cgroup = task::cgroup(task::task());
         event.parent = typed(typed(task, offset!(task_real_parent)), offset!(task_tgid));
         event.change = change;
         event.exit_code = typed(task, offset!(task_exit_code));

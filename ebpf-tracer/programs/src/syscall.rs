@@ -7,6 +7,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use metaflow_ebpf_common::{Call, Counter, Flags, Operation, Settings};
 
+use crate::arguments::*;
 use crate::maps::{self, register};
 use crate::memory::{typed, user};
 use crate::message::{Message, Round};
@@ -14,12 +15,7 @@ use crate::socket::{Socket, name_peer};
 use crate::task::{self, Thread, Who};
 use crate::tls;
 
-const MSG_PEEK: u64 = 0x2;
-const MSG_TRUNC: u64 = 0x20;
-const MSG_ERRQUEUE: u64 = 0x2000;
 const EINPROGRESS: i64 = 115;
-/// As many messages as one call can send (`UIO_MAXIOV`).
-const MESSAGES: u32 = 1024;
 
 #[btf_tracepoint(function = "sys_enter")]
 fn sys_enter(context: BtfTracePointContext) -> i32 {
@@ -49,7 +45,7 @@ fn enter(number: u64, registers: *const u8) -> Option<()> {
     // The file is gone when the call returns.
     let fd = argument(registers, 0) as u32;
     let socket = Socket::open(task, fd)?;
-    *message = Message::NONE;
+    message.clear();
     message.event.operation = Operation::Close as u8;
     who.describe(&mut message.event, task, fd);
     if socket.describe(&mut message.event, settings.transports) {
@@ -117,7 +113,7 @@ fn exit(number: u32, call: u8, registers: *const u8, result: i64) -> Option<()> 
         _ if Call::enters(call) => Operation::Send,
         _ => Operation::Receive,
     };
-    *message = Message::NONE;
+    message.clear();
     message.event.operation = operation as u8;
     if call == CALL_IO_URING {
         who.describe(&mut message.event, task, fd);
@@ -206,33 +202,12 @@ fn payload(
     } else {
         socket.received(&mut message.event, total);
     }
-    match call {
-        CALL_READ | CALL_WRITE => message.piece = [argument(registers, 1), total.into()],
-        // The bytes were dropped, not handed over (`tcp(7)`).
-        CALL_RECVFROM | CALL_RECVMSG if flags & MSG_TRUNC != 0 && message.event.flags & Flags::POSITION != 0 => {}
-        CALL_SENDTO | CALL_RECVFROM => {
-            // A datagram may have been longer than the room for it, if the process wants to know.
-            message.piece = [argument(registers, 1), argument(registers, 2)];
-            name_peer(&mut message.event, argument(registers, 4));
-        }
-        CALL_READV | CALL_WRITEV => message.scattered(argument(registers, 1), argument(registers, 2)),
-        CALL_SENDMSG | CALL_RECVMSG => header(message, argument(registers, 1)),
-        _ => message.event.flags |= Flags::FILE,
-    }
+    place(message, call, registers, flags, total, true);
     Some(())
-}
-
-/// A `msghdr`: peer, pieces.
-#[inline(always)]
-fn header(message: &mut Message, address: u64) {
-    let Some(header) = user::<[u64; 4]>(address) else { return };
-    name_peer(&mut message.event, header[0]);
-    message.scattered(header[2], header[3]);
 }
 
 /// One round: the next message of `sendmmsg` or `recvmmsg`.
 unsafe extern "C" fn one_of_several(_number: u64, round: *mut c_void) -> i64 {
-    const MMSGHDR: u64 = 64;
     const MSG_LEN: u64 = 56;
     // SAFETY: the one from `payload`.
     let Round { message, settings } = unsafe { &mut *round.cast::<Round<'_>>() };
@@ -241,34 +216,8 @@ unsafe extern "C" fn one_of_several(_number: u64, round: *mut c_void) -> i64 {
     if !connected {
         message.event.remote_port = 0;
     }
-    header(message, message.next);
+    header(message, message.next, true);
     message.hand_on(settings, total);
     message.next += MMSGHDR;
     0
 }
-
-/// An argument of a system call, of which `registers` are.
-#[inline(always)]
-fn argument(registers: *const u8, number: usize) -> u64 {
-    // SAFETY: the first argument of both tracepoints is a `pt_regs`.
-    unsafe { typed(registers, register!(arguments[number])) }
-}
-
-// As patterns.
-const CALL_READ: u8 = Call::Read as u8;
-const CALL_RECVFROM: u8 = Call::Recvfrom as u8;
-const CALL_RECVMSG: u8 = Call::Recvmsg as u8;
-const CALL_RECVMMSG: u8 = Call::Recvmmsg as u8;
-const CALL_WRITE: u8 = Call::Write as u8;
-const CALL_SENDTO: u8 = Call::Sendto as u8;
-const CALL_SENDMSG: u8 = Call::Sendmsg as u8;
-const CALL_SENDMMSG: u8 = Call::Sendmmsg as u8;
-const CALL_SPLICE: u8 = Call::Splice as u8;
-const CALL_READV: u8 = Call::Readv as u8;
-const CALL_ACCEPT: u8 = Call::Accept as u8;
-const CALL_SHUTDOWN: u8 = Call::Shutdown as u8;
-const CALL_SOCKETPAIR: u8 = Call::Socketpair as u8;
-const CALL_IO_URING: u8 = Call::IoUring as u8;
-const CALL_CONNECT: u8 = Call::Connect as u8;
-const CALL_CLOSE: u8 = Call::Close as u8;
-const CALL_WRITEV: u8 = Call::Writev as u8;

@@ -9,7 +9,6 @@ use metaflow_ebpf_common::{Counter, Flags, Operation, SocketEvent, Source, TlsFu
 
 use crate::maps::{self, register};
 use crate::memory::user;
-use crate::message::Message;
 use crate::task::{self, Thread, Who};
 
 /// The call of a TLS library that a thread is in.
@@ -120,7 +119,7 @@ fn returns(context: &RetProbeContext) -> Option<()> {
     }
     let receives = call.function & TlsFunction::RECEIVES != 0;
     let operation = if receives { Operation::Receive } else { Operation::Send };
-    *message = Message::NONE;
+    message.clear();
     message.event.operation = operation as u8;
     who.describe(&mut message.event, task, u32::MAX);
     message.event.source = Source::Openssl as u8;

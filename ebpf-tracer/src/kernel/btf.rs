@@ -39,7 +39,7 @@ pub struct KernelTypes {
     places: Vec<u32>,
     /// Structures and unions by name.
     named: HashMap<Vec<u8>, u32>,
-    /// Functions by name.
+    /// Functions, and types of the tracepoints' functions, by name.
     functions: HashMap<Vec<u8>, u32>,
 }
 
@@ -58,7 +58,10 @@ struct Type {
 
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const TYPEDEF: u32 = 8;
 const FUNCTION: u32 = 12;
+/// What the name of the type of a tracepoint's function begins with.
+const TRACEPOINT: &str = "btf_trace_";
 
 impl KernelTypes {
     /// That of the running kernel.
@@ -92,11 +95,13 @@ impl KernelTypes {
             let id = types.places.len() as u32;
             types.places.push(at as u32);
             let found = types.at(at)?;
-            if matches!(found.kind, STRUCT | UNION | FUNCTION) {
+            if matches!(found.kind, STRUCT | UNION | FUNCTION | TYPEDEF) {
                 let name = types.name(word_at(&types.bytes, at).unwrap_or(0)).to_owned();
-                let map = if found.kind == FUNCTION { &mut types.functions } else { &mut types.named };
-                if !name.is_empty() {
-                    map.entry(name).or_insert(id);
+                match found.kind {
+                    FUNCTION => _ = types.functions.entry(name).or_insert(id),
+                    TYPEDEF if name.starts_with(TRACEPOINT.as_bytes()) => _ = types.functions.entry(name).or_insert(id),
+                    STRUCT | UNION if !name.is_empty() => _ = types.named.entry(name).or_insert(id),
+                    _ => {}
                 }
             }
             at = found.details
@@ -117,6 +122,12 @@ impl KernelTypes {
     #[must_use]
     pub fn function(&self, name: &str) -> Option<u32> {
         self.functions.get(name.as_bytes()).copied()
+    }
+
+    /// Whether there is a tracepoint of this name.
+    #[must_use]
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.functions.contains_key(format!("{TRACEPOINT}{name}").as_bytes())
     }
 
     /// Offset in bytes of a member: structure, members within members, with dots between.
@@ -211,7 +222,7 @@ mod tests {
     /// A description with `struct outer { int a; union { int b; const inner c; }; }` and `struct inner { int d : 32 at bit 64 }`.
     /// `nameless` is the type of the member without a name: 3 is the union.
     fn outer(nameless: u32) -> Vec<u8> {
-        let strings = b"\0int\0outer\0a\0b\0c\0inner\0d\0cast\0";
+        let strings = b"\0int\0outer\0a\0b\0c\0inner\0d\0cast\0btf_trace_there\0";
         let name = |text: &str| {
             strings.windows(text.len() + 2).position(|at| at == [b"\0", text.as_bytes(), b"\0"].concat()).unwrap()
                 as u32
@@ -225,6 +236,7 @@ mod tests {
             vec![0, info(10, 0, 0), 5],
             vec![name("inner"), info(STRUCT, 1, 1), 12, name("d"), 1, 32 << 24 | 64],
             vec![name("cast"), info(FUNCTION, 0, 0), 1],
+            vec![name("btf_trace_there"), info(TYPEDEF, 0, 0), 1],
         ]
         .concat();
         let length = 4 * types.len() as u32;
@@ -240,6 +252,15 @@ mod tests {
         assert_eq!(
             (types.structure("inner").unwrap(), types.function("cast"), types.function("inner")),
             (5, Some(6), None)
+        );
+    }
+
+    #[test]
+    fn a_tracepoint() {
+        let types = KernelTypes::parse(outer(3)).unwrap();
+        assert_eq!(
+            ["there", "cast", "", "elsewhere"].map(|name| types.has_tracepoint(name)),
+            [true, false, false, false]
         );
     }
 

@@ -38,6 +38,14 @@ pub enum LoadError {
         /// What the kernel says.
         source: Box<ProgramError>,
     },
+    /// The kernel cannot show what goes through sockets.
+    #[error(
+        "the kernel cannot show what goes through sockets: it has no {missing}; it takes Linux 6.5, or looking at system calls"
+    )]
+    Hooks {
+        /// A tracepoint or function.
+        missing: &'static str,
+    },
     /// The maps could not be made.
     #[error("the kernel refuses what the programs share with their reader: {0}")]
     Maps(#[source] Box<EbpfError>),
@@ -47,6 +55,9 @@ pub enum LoadError {
         /// A program or a map.
         missing: &'static str,
     },
+    /// Control groups of version 2 are not mounted.
+    #[error("there is no folder of control groups (version 2): {0}")]
+    Groups(#[source] io::Error),
     /// There is nothing to wait with.
     #[error("cannot wait for events: {0}")]
     Poll(#[source] rustix::io::Errno),
@@ -64,8 +75,13 @@ pub(super) fn map(error: aya::maps::MapError) -> LoadError {
 }
 
 pub(super) fn program(program: &'static str, source: ProgramError) -> LoadError {
+    program_with(LOADING, program, source)
+}
+
+/// A program that takes these capabilities.
+pub(super) fn program_with(needed: &[&str], program: &'static str, source: ProgramError) -> LoadError {
     if denied(&source) {
-        return permission("loading a program", LOADING);
+        return permission("loading a program", needed);
     }
     LoadError::Program { program, source: Box::new(source) }
 }

@@ -9,7 +9,11 @@ use super::{BtfError, KernelTypes};
 pub(super) fn offsets(types: &KernelTypes) -> Result<Offsets, BtfError> {
     let mut found = Offsets::default();
     for (place, path) in words(&mut found).zip(Offsets::PATHS) {
-        place.copy_from_slice(&types.offset(path)?.to_ne_bytes());
+        let offset = match path.strip_prefix('?') {
+            Some(path) => types.offset(path).unwrap_or(0),
+            None => types.offset(path)?,
+        };
+        place.copy_from_slice(&offset.to_ne_bytes());
     }
     Ok(found)
 }
@@ -28,20 +32,33 @@ fn words(value: &mut (impl FromBytes + IntoBytes)) -> impl Iterator<Item = &mut 
     value.as_mut_bytes().chunks_exact_mut(4)
 }
 
-/// The object, with the number of a function of the kernel in place of what stands for it.
-pub(super) fn link(object: &[u8], cast: u32) -> Vec<u64> {
+/// The object, with numbers of this kernel in place of what stands for them: of its function that takes a type, of types, and offsets.
+pub(super) fn link(object: &[u8], offsets: &Offsets, types: &Types, cast: u32) -> Vec<u64> {
     /// Call of a function of the kernel (`BPF_CALL`, `BPF_PSEUDO_KFUNC_CALL`).
     const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
+    /// A number into a register (`BPF_ALU64 | BPF_MOV | BPF_K`).
+    const MOVE: u8 = 0xb7;
     let mut linked = vec![0u64; object.len().div_ceil(8)];
     let bytes = linked.as_mut_bytes();
     bytes[..object.len()].copy_from_slice(object);
+    let tables = [(Offsets::PLACEHOLDER, offsets.as_bytes()), (Types::PLACEHOLDER, types.as_bytes())];
     for instruction in bytes.chunks_exact_mut(8) {
-        let (call, number) = instruction.split_at_mut(4);
-        if call == CALL && number == Types::CAST_PLACEHOLDER.to_le_bytes() {
+        let (code, number) = instruction.split_at_mut(4);
+        if code == CALL && number == Types::CAST_PLACEHOLDER.to_le_bytes() {
             number.copy_from_slice(&cast.to_le_bytes());
+        } else if code[0] == MOVE {
+            let word = word_at(number, 0);
+            let values = tables.iter().filter_map(|(first, table)| Some((word.checked_sub(*first)?, table)));
+            if let Some(value) = values.into_iter().find_map(|(at, table)| table.get(at as usize..at as usize + 4)) {
+                number.copy_from_slice(value);
+            }
         }
     }
     linked
+}
+
+fn word_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |word| u32::from_le_bytes(*word))
 }
 
 /// Registers of x86-64 (`struct pt_regs`; the System V calling convention, `syscall(2)`).
@@ -120,14 +137,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_object_has_calls_of_the_function_and_nothing_else_changes() {
-        let linked = link(super::super::OBJECT, 77);
+    fn the_object_has_what_stands_for_numbers_and_nothing_else_changes() {
+        let (mut offsets, mut types) = (Offsets::default(), Types::default());
+        for (number, word) in (1000_u32..).zip(words(&mut offsets).chain(words(&mut types))) {
+            word.copy_from_slice(&number.to_le_bytes());
+        }
+        let linked = link(super::super::OBJECT, &offsets, &types, 77);
         let (before, after) = (super::super::OBJECT.chunks(4), linked.as_bytes().chunks(4));
-        let changed: Vec<_> = before.zip(after).filter(|(before, after)| before != &&after[..before.len()]).collect();
-        assert!(changed.len() > 10);
-        assert!(changed.iter().all(|(before, after)| {
-            *before == Types::CAST_PLACEHOLDER.to_le_bytes() && *after == 77u32.to_le_bytes()
-        }));
+        let changed = before.zip(after).filter(|(before, after)| before != &&after[..before.len()]);
+        let mut seen = std::collections::BTreeSet::new();
+        for (before, after) in changed {
+            let (before, after) = (word_at(before, 0), word_at(after, 0));
+            let expected = match before {
+                Types::CAST_PLACEHOLDER => 77,
+                before if before < Types::PLACEHOLDER => 1000 + (before - Offsets::PLACEHOLDER) / 4,
+                before => 1000 + Offsets::PATHS.len() as u32 + (before - Types::PLACEHOLDER) / 4,
+            };
+            assert_eq!(after, expected);
+            seen.insert(after);
+        }
+        let all = Offsets::PATHS.len() + Types::NAMES.len() + 1;
+        assert_eq!(seen.len(), all, "each is used");
     }
 
     #[test]

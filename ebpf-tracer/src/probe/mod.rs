@@ -9,7 +9,7 @@ use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
-use crate::kernel::{Kernel, KernelLimits};
+use crate::kernel::{Hooks, Kernel, KernelLimits};
 use crate::tls::{TlsKind, TlsLibraries, TlsLibrary, TlsWatch};
 pub use rights::Rights;
 
@@ -85,6 +85,12 @@ pub fn probe() -> Vec<Finding> {
             system_calls(),
         ),
         Finding::new(
+            "datagram_peers",
+            "who sends datagrams to servers",
+            "where sockets are hooked into, CAP_NET_ADMIN and control groups of version 2",
+            datagram_peers(),
+        ),
+        Finding::new(
             "uprobe",
             "plaintext of TLS libraries",
             "CONFIG_UPROBE_EVENTS, CAP_PERFMON, since Linux 6.17 CAP_SYS_ADMIN",
@@ -124,12 +130,33 @@ fn ring_buffer() -> Found {
 }
 
 /// Enough for a moment.
-const SMALL: KernelLimits = KernelLimits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1 };
+const SMALL: KernelLimits =
+    KernelLimits { ring_bytes: 1 << 16, threads: 64, processes: 1, cgroups: 1, hooks: Hooks::Auto };
 
 /// Loads what observes processes, and attaches it, for a moment in which nobody is followed.
 fn system_calls() -> Found {
     match Kernel::load(&SMALL) {
-        Ok(kernel) => Found::Works(format!("{} programs could be loaded and attached", kernel.programs().count())),
+        Ok(kernel) => {
+            let place = match (kernel.hooks(), Hooks::missing()) {
+                (Hooks::SystemCalls, Some(missing)) => format!("system calls, as the kernel has no {missing}"),
+                (Hooks::SystemCalls, None) => "system calls".to_owned(),
+                (Hooks::Sockets | Hooks::Auto, _) => "sockets, which cost other system calls nothing".to_owned(),
+            };
+            Found::Works(format!("{} programs could be loaded and attached: to {place}", kernel.programs().count()))
+        }
+        Err(error) => Found::missing(error.to_string(), "see what it has; what stands above comes first"),
+    }
+}
+
+fn datagram_peers() -> Found {
+    match Kernel::load(&SMALL) {
+        Ok(kernel) => match kernel.knows_peers() {
+            Ok(()) => Found::Works("they can be seen".to_owned()),
+            Err(error) => Found::missing(
+                error.to_string(),
+                "run as root, or with CAP_NET_ADMIN besides, and in a container mount /sys/fs/cgroup",
+            ),
+        },
         Err(error) => Found::missing(error.to_string(), "see what it has; what stands above comes first"),
     }
 }

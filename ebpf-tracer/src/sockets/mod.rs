@@ -13,7 +13,7 @@ use protocol_parsers::Side;
 
 use beneath::Beneath;
 use piece::{Piece, Way};
-use roles::{AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, Listening, addresses, side_of_first};
+use roles::{AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, Listening, addresses, side_of_first, side_of_name};
 use stream::Setting;
 use table::{Key, Table};
 
@@ -306,6 +306,7 @@ impl Sockets {
                 let (local, remote) = addresses(event);
                 self.listening.side(event.netns, local, remote)
             }
+            None if let Some(side) = side_of_name(event) => (side, true),
             None => (side_of_first(way), false),
         };
         let (local, remote) = ends(event);
@@ -329,6 +330,7 @@ impl Sockets {
         let thread = (header.tgid, header.tid);
         // What a process tells itself, a log or its manager is no part of what it answers.
         let is_aside = kind.transport == Transport::UnixDatagram
+            || event.flags & Flags::PAIR != 0
             || event.family == AF_UNIX && self.table.socket(event.inode).is_some_and(|socket| socket.is_pair);
         let syscall_trace_id = match way {
             _ if is_aside => None,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use metaflow_ebpf_common::SocketEvent;
+use metaflow_ebpf_common::{Flags, SocketEvent};
 use protocol_parsers::Side;
 
 use super::piece::Way;
@@ -57,6 +57,15 @@ pub(super) fn side_of_first(way: Way) -> Side {
     match way {
         Way::Sent => Side::Client,
         Way::Received => Side::Server,
+    }
+}
+
+/// The side of the process on a connection of Unix sockets: servers have a name, and clients hardly ever do.
+pub(super) fn side_of_name(event: &SocketEvent) -> Option<Side> {
+    match event.flags & (Flags::SERVER | Flags::CLIENT) {
+        Flags::SERVER => Some(Side::Server),
+        Flags::CLIENT => Some(Side::Client),
+        _ => None,
     }
 }
 

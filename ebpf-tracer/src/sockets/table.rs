@@ -227,8 +227,15 @@ impl Table {
         is_encrypted
     }
 
-    /// A process closed a descriptor.
+    /// A process closed a descriptor; -1 if that was the last one, whichever it was.
     pub(super) fn close(&mut self, inode: u64, holder: Holder, time_ns: u64, sink: &Sink) {
+        if holder.1 < 0
+            && let Some(socket) = self.sockets.get_mut(&inode)
+        {
+            for holder in socket.holders.drain(..) {
+                self.descriptors.remove(&holder);
+            }
+        }
         if self.descriptors.get(&holder) == Some(&inode) {
             self.descriptors.remove(&holder);
         }

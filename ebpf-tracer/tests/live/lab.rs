@@ -11,9 +11,9 @@ use zerocopy::FromBytes;
 
 /// The programs, loaded; `None` where that is not permitted, and then it says so.
 pub(crate) fn kernel(limits: &KernelLimits) -> Option<Kernel> {
-    match Kernel::load(limits) {
+    match Kernel::load(&KernelLimits { hooks: crate::HOOKS, ..*limits }) {
         Ok(kernel) => Some(kernel),
-        Err(error @ (LoadError::Permission { .. } | LoadError::Btf(_))) => {
+        Err(error @ (LoadError::Permission { .. } | LoadError::Btf(_) | LoadError::Hooks { .. })) => {
             println!("skipped: {error}");
             None
         }

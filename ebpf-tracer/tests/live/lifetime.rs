@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ebpf_tracer::{Filter, Kernel, KernelLimits, LoadError};
+use ebpf_tracer::{Filter, Hooks, Kernel, KernelLimits, LoadError};
 
 use crate::lab::kernel;
 
@@ -69,8 +69,10 @@ fn nothing_stays_when_the_process_is_killed() {
 fn two_capabilities_are_enough() {
     let Some(held) = Held::start(&["setpriv", "--bounding-set=-all,+bpf,+perfmon"]) else { return };
     assert!(held.said.split_whitespace().count() >= 5, "{}", held.said);
-    // But for hooks into libraries.
+    // But for hooks into libraries, and for who sends datagrams.
     assert!(held.said.contains("it takes CAP_SYS_ADMIN") || !Path::new(LIBRARY).exists(), "{}", held.said);
+    let is_told = held.said.contains("CAP_NET_ADMIN missing");
+    assert_eq!(is_told, crate::HOOKS == Hooks::Sockets, "{}", held.said);
 }
 
 #[test]
@@ -124,7 +126,7 @@ fn held() {
     if std::env::var_os(HOLD).is_none() {
         return;
     }
-    let mut held = Kernel::load(&KernelLimits::default());
+    let mut held = Kernel::load(&KernelLimits { hooks: crate::HOOKS, ..KernelLimits::default() });
     match &mut held {
         Ok(kernel) => {
             let hooked = Path::new(LIBRARY).exists().then(|| kernel.attach_tls(Path::new(LIBRARY), None));
@@ -134,7 +136,8 @@ fn held() {
                 None => format!("no {LIBRARY}"),
             };
             let ids: Vec<_> = ids(kernel).iter().map(ToString::to_string).collect();
-            println!("\nheld: {}; {hooked}", ids.join(" "));
+            let peers = kernel.knows_peers().err().map(ToString::to_string).unwrap_or_default();
+            println!("\nheld: {}; {hooked}; {peers}", ids.join(" "));
         }
         Err(error @ LoadError::Permission { .. }) => println!("\nheld: {error}"),
         Err(error) => panic!("{error}"),

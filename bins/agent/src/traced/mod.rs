@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use ebpf_tracer::{Capture, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
+use ebpf_tracer::{Capture, Hooks, Kernel, KernelLimits, LoadError, Names, Places, RecordingWriter};
 use flow_core::Options;
 use metaflow_packet_capture::Stop;
 
@@ -42,6 +42,8 @@ pub(crate) struct TraceOptions {
     pub(crate) heads: Heads,
     /// Bytes of the ring in which events wait to be read.
     pub(crate) ring: u32,
+    /// Where it is looked at.
+    pub(crate) hooks: Hooks,
     /// Whether the beginnings and ends of processes are events.
     pub(crate) lives: bool,
     /// The share of one processor that it may take. Less is captured when it would be more.
@@ -57,6 +59,7 @@ impl Default for TraceOptions {
         Self {
             heads: Heads::default(),
             ring: KernelLimits::default().ring_bytes,
+            hooks: Hooks::default(),
             lives: true,
             processor_share: 1.0,
             record: None,
@@ -68,7 +71,13 @@ impl Default for TraceOptions {
 impl TraceOptions {
     /// As the command line says it.
     pub(crate) fn new(options: &TraceArgs, exclusions: Exclusions) -> Self {
-        Self { heads: Heads::new(&options.payload), ring: options.ring, exclusions, ..Self::default() }
+        Self {
+            heads: Heads::new(&options.payload),
+            ring: options.ring,
+            hooks: options.hooks,
+            exclusions,
+            ..Self::default()
+        }
     }
 
     fn recording(&self) -> Result<Option<RecordingWriter<BufWriter<File>>>, Failure> {
@@ -125,7 +134,8 @@ impl Traced {
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let mut filter = whom.filter()?;
-        let mut kernel = Kernel::load(&whom::limits(&filter, options.ring)).map_err(|error| not_loaded(&error))?;
+        let limits = KernelLimits { hooks: options.hooks, ..whom::limits(&filter, options.ring) };
+        let mut kernel = Kernel::load(&limits).map_err(|error| not_loaded(&error))?;
         let has_numbers = whom::leave_out_itself(&mut kernel, &mut filter)?;
         let failed = |error| Failure::unavailable(format!("cannot tell the kernel whom to follow: {error}"));
         let capture = Capture { head: options.heads.most(), ..Capture::default() };

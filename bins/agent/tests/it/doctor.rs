@@ -9,7 +9,17 @@ fn each_part_is_tried_and_said_to_work_or_how_to_mend_it() {
     let ran = run(&["doctor", "--json"]);
     let findings = records(&ran.stdout);
     let features: Vec<_> = findings.iter().filter_map(|finding| finding["feature"].as_str()).collect();
-    for feature in ["packets", "kernel_types", "ring_buffer", "system_calls", "uprobe", "processes", "tls_libraries"] {
+    let expected = [
+        "packets",
+        "kernel_types",
+        "ring_buffer",
+        "system_calls",
+        "datagram_peers",
+        "uprobe",
+        "processes",
+        "tls_libraries",
+    ];
+    for feature in expected {
         assert!(features.contains(&feature), "{feature}: {features:?}");
     }
     for finding in &findings {

@@ -14,7 +14,11 @@ use crate::shop::{Shop, cannot_capture};
 
 /// Says so if what the kernel is asked for cannot be had here.
 pub(crate) fn cannot_trace() -> bool {
-    let ran = run(&["watch", "--ebpf", "--duration", "1ms"]);
+    cannot_trace_at("auto")
+}
+
+fn cannot_trace_at(hooks: &str) -> bool {
+    let ran = run(&["watch", "--ebpf", "--hooks", hooks, "--duration", "1ms"]);
     if ran.code != 0 {
         println!("skipped: {}", ran.stderr);
     }
@@ -89,10 +93,19 @@ fn a_recording_replayed_is_what_was_seen() {
     assert_eq!(live.len(), replayed.len());
 }
 
-/// Recorded conversations of real clients with real servers, played over real sockets, which packets and system calls show at the same time.
+#[test]
+fn sockets_give_the_calls_of_the_packets() {
+    gives_the_calls_of_the_packets("sockets");
+}
+
 #[test]
 fn system_calls_give_the_calls_of_the_packets() {
-    if cannot_trace() {
+    gives_the_calls_of_the_packets("syscalls");
+}
+
+/// Recorded conversations of real clients with real servers, played over real sockets, which packets and processes show at the same time.
+fn gives_the_calls_of_the_packets(hooks: &str) {
+    if cannot_trace_at(hooks) {
         return;
     }
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
@@ -109,7 +122,7 @@ fn system_calls_give_the_calls_of_the_packets() {
     }
     assert!(played > 100, "{played}");
     let script = format!(
-        "ip link set lo up && exec {PROGRAM} watch -i lo --ebpf --payload 16777216 --kind calls -o jsonl -- python3 {} {}",
+        "ip link set lo up && exec {PROGRAM} watch -i lo --ebpf --hooks {hooks} --payload 16777216 --kind calls -o jsonl -- python3 {} {}",
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/play.py").display(),
         file.path().display(),
     );

@@ -187,7 +187,9 @@ fn thousands_of_short_processes_are_all_seen() {
     };
     assert_eq!((count("process_start", "true"), count("process_exit", "true")), (PROCESSES, PROCESSES));
     assert_eq!((count("process_start", "sh"), count("process_exit", "sh")), (1, 1));
-    let processes: BTreeSet<_> = events.iter().map(|event| event["process"]["pid"].as_u64()).collect();
+    // That others on this machine use libraries that cannot be seen is said, too.
+    let lives = events.iter().filter(|event| event["kind"] != "tls_unseen");
+    let processes: BTreeSet<_> = lives.map(|event| event["process"]["pid"].as_u64()).collect();
     assert_eq!(processes.len(), PROCESSES + 1);
 }
 
