@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, ensure};
 use ebpf_tracer::events::Counter;
 use ebpf_tracer::{Clock, Filter, Kernel, KernelLimits, Limits, Places, TlsLibrary, TlsWatch, Tracer};
 use flow_core::{FlowEngine, Input, Options};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::cpu_time;
 
@@ -55,6 +56,10 @@ impl Observer {
 fn observe(mut kernel: Kernel, stop: &AtomicBool) -> Observed {
     let mut tracer = Tracer::new(Limits::default(), Clock::measure(), Places::default());
     let mut engine = FlowEngine::new(Options::default());
+    // Beside the clients, so that the server's core is the server's alone. Where there is but one core, so be it.
+    let mut second = CpuSet::new();
+    second.set(1);
+    let _ = sched_setaffinity(None, &second);
     let begin = cpu_time();
     loop {
         let is_last = stop.load(Ordering::Acquire);

@@ -60,6 +60,7 @@ pub const PEERS: &[Tool] = &[
     ("redis-benchmark", "redis-tools"),
     ("redis-server", "redis-server"),
     ("taskset", "util-linux"),
+    ("wrk", "wrk"),
 ];
 
 /// The tools of this list that are not there.
