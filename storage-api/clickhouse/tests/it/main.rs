@@ -1,0 +1,11 @@
+//! The tests of this crate: one binary, so that one server serves them all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it skips"
+)]
+
+mod conformance;
+mod support;
