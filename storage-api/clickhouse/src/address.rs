@@ -142,3 +142,59 @@ impl fmt::Debug for Address {
         write!(f, "Address({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Address, AddressError> {
+        url.parse()
+    }
+
+    #[test]
+    fn all_parts_are_found() {
+        let address =
+            parse("clickhouse://me%40home:p%2Fw:%25@h1:9000,[::1],h-2.example.org/db_1?cluster=c-1&durability=os");
+        let address = address.unwrap();
+        assert_eq!(address.hosts, ["h1:9000", "[::1]:8123", "h-2.example.org:8123"]);
+        assert_eq!((address.user.as_str(), address.password.as_str()), ("me@home", "p/w:%"));
+        assert_eq!((address.database.as_str(), address.cluster.as_deref()), ("db_1", Some("c-1")));
+        assert_eq!(address.durability, Durability::Os);
+        let plain = parse("clickhouse://h/db").unwrap();
+        assert_eq!((plain.hosts, plain.durability), (vec!["h:8123".to_owned()], Durability::Disk));
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        let address = parse("clickhouse://me:secret@h/db").unwrap();
+        assert!(!format!("{address} {address:?}").contains("secret"));
+        for wrong in [
+            "me:secret@h/db",
+            "clickhouse://me:secret@/db",
+            "clickhouse://me:secret@h/d b",
+            "clickhouse://me:secret@h/db?x=1",
+        ] {
+            let error = parse(wrong).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_said() {
+        use AddressError::*;
+        assert_eq!(parse("http://h/db"), Err(Scheme));
+        for host in ["", ":1", "h:x", "h:70000", "h h", "[::1", "h,,i", "h/../x"] {
+            let error = parse(&format!("clickhouse://{host}/db?cluster=c")).unwrap_err();
+            assert!(matches!(error, Host(_) | Database(_)), "{host}: {error}");
+        }
+        for database in ["", "a-b", "a`b", "a'b", "a/b", "ä"] {
+            assert!(matches!(parse(&format!("clickhouse://h/{database}")), Err(Database(_))), "{database}");
+        }
+        assert_eq!(parse("clickhouse://h/db?cluster=a'b"), Err(Cluster("a'b".to_owned())));
+        assert_eq!(parse("clickhouse://h/db?durability=x"), Err(Durability("x".to_owned())));
+        assert_eq!(parse("clickhouse://h/db?user=x"), Err(Parameter("user".to_owned())));
+        assert_eq!(parse("clickhouse://h,i/db"), Err(Hosts));
+        assert_eq!(parse("clickhouse://a%0ab@h/db"), Err(Login));
+        assert_eq!(parse("clickhouse://a%ff@h/db"), Err(Login));
+    }
+}

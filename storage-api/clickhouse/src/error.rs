@@ -196,3 +196,33 @@ impl fmt::Display for Short<'_> {
         f.write_str(&self.0[..end])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_words_are_found_in_every_form() {
+        let new = "\r\n__exception__\r\nabcd\r\nCode: 395. DB::Exception: Value passed. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO) \
+                   (version 26.7.2.1)\r\n275 abcd\r\n__exception__\r\n";
+        let old = "Code: 60, e.displayText() = DB::Exception: Table default.x doesn't exist., e.what() = DB::Exception";
+        for (said, expected, words) in [(new, 395, "Value passed."), (old, 60, "Table default.x doesn't exist.")] {
+            let error = exception(said.as_bytes()).unwrap();
+            assert!(error.has_code(&[expected]) && error.to_string().contains(words), "{error}");
+        }
+        for none in ["", "Code: ", "Code: x. DB::Exception: y", "Code: 99999999999. DB::Exception: y", "Code: 1. y"] {
+            assert!(exception(none.as_bytes()).is_none(), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_and_a_busy_server_are_told_apart_from_what_will_never_go_well() {
+        let refused = |code, message: &str| RequestError::Refused { code, message: message.to_owned() };
+        assert!(matches!(refused(243, "x").into_append(), AppendError::Full { .. }));
+        assert!(matches!(refused(76, "write: No space left on device").into_append(), AppendError::Full { .. }));
+        assert!(matches!(refused(252, "too many parts").into_append(), AppendError::Busy { .. }));
+        for (code, retryable) in [(62, false), (164, false), (497, false), (516, false), (242, true), (279, true)] {
+            assert_eq!(refused(code, "x").into_append().is_retryable(), retryable, "{code}");
+        }
+    }
+}

@@ -43,8 +43,8 @@ impl Http {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Less than ClickHouse's keep_alive_timeout, which was 3 s for long, so that no connection is used that it closes.
-            .pool_idle_timeout(Duration::from_secs(2))
+            .pool_idle_timeout(options.keep_alive)
+            .pool_max_idle_per_host(if options.keep_alive.is_zero() { 0 } else { usize::MAX })
             .build(connector);
         let mut login = HeaderMap::new();
         for (name, text) in [("x-clickhouse-user", &address.user), ("x-clickhouse-key", &address.password)] {

@@ -3,6 +3,7 @@
 
 mod address;
 mod answer;
+mod dictionary;
 mod error;
 mod features;
 mod http;

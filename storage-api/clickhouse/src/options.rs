@@ -11,6 +11,9 @@ pub struct Options {
     pub connect: Duration,
     /// How long a server may say nothing: until its answer begins, and between two pieces of it.
     pub silence: Duration,
+    /// How long a connection is kept for the next request; not at all if zero. To be less than the server's own
+    /// `keep_alive_timeout`, which was 3 s in older versions.
+    pub keep_alive: Duration,
     /// What may be used of what the server can do.
     pub features: Features,
     /// What the store may use.
@@ -42,6 +45,7 @@ impl Default for Options {
         Self {
             connect: Duration::from_secs(5),
             silence: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(2),
             features: Features::ALL,
             limits: Limits::default(),
         }

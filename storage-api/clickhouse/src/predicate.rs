@@ -133,8 +133,8 @@ impl Conditions<'_> {
                 _ => self.put(format_args!("{name} {op} {}", Text(value))),
             },
             Scalar::Timestamp(time) => {
-                let time = self.time(time.as_nanos());
-                self.put(format_args!("{name} {op} {time}"));
+                let comparison = time_comparison(column, op, time.as_nanos(), self.features);
+                self.sql.push_str(&comparison);
             }
             Scalar::Float(value) => self.float(column, op, *value),
             Scalar::Int(value) if data_type.is_floating() => self.float(column, op, *value as f64),
@@ -200,6 +200,8 @@ impl Conditions<'_> {
             return Ok(());
         }
         let (least, most) = bounds(&data_type);
+        let is_early =
+            values.iter().any(|value| matches!(value, Scalar::Timestamp(time) if self.is_early(time.as_nanos())));
         let literal = |conditions: &Self, value: &Scalar| match value {
             Scalar::Boolean(value) => Some(u8::from(*value).to_string()),
             Scalar::Text(value) => Some(Text(value.as_bytes()).to_string()),
@@ -208,7 +210,8 @@ impl Conditions<'_> {
                 DataType::FixedSizeBinary(_) => Some(conditions.fixed(column, value)),
                 _ => Some(Text(value).to_string()),
             },
-            Scalar::Timestamp(time) => Some(conditions.time(time.as_nanos())),
+            Scalar::Timestamp(time) if is_early => Some(time.as_nanos().to_string()),
+            Scalar::Timestamp(time) => Some(time_literal(time.as_nanos(), conditions.features)),
             Scalar::Int(value) => (least..=most).contains(&(*value).into()).then(|| value.to_string()),
             Scalar::UInt(value) => (least..=most).contains(&(*value).into()).then(|| value.to_string()),
             Scalar::Float(_) => None,
@@ -219,7 +222,8 @@ impl Conditions<'_> {
         if nullable {
             self.put(format_args!("({} IS NOT NULL AND ", Name(column)));
         }
-        self.put(format_args!("{} {}IN (", Name(column), if wanted { "" } else { "NOT " }));
+        let left = if is_early { nanos_of(column) } else { Name(column).to_string() };
+        self.put(format_args!("{left} {}IN (", if wanted { "" } else { "NOT " }));
         for value in values {
             if let Some(literal) = literal(self, value) {
                 self.sql.push_str(if found { ", " } else { "" });
@@ -270,13 +274,28 @@ impl Conditions<'_> {
         }
     }
 
-    fn time(&self, nanos: i64) -> String {
-        time(nanos, self.features)
+    fn is_early(&self, nanos: i64) -> bool {
+        self.features.has(Features::DATE_TIME_64) && nanos < EARLY
     }
 }
 
-/// An instant as a literal.
-pub(crate) fn time(nanos: i64, features: Features) -> String {
+/// Before this, a time that is passed on to a shard as text (1677-09-21 00:12:43.145…) is refused there: its whole seconds
+/// lie beyond what nanoseconds in 64 bits can say.
+const EARLY: i64 = i64::MIN / 1_000_000_000 * 1_000_000_000;
+
+/// `column op time`.
+fn time_comparison(column: &str, op: Comparison, nanos: i64, features: Features) -> String {
+    match features.has(Features::DATE_TIME_64) && nanos < EARLY {
+        true => format!("{} {op} {nanos}", nanos_of(column)),
+        false => format!("{} {op} {}", Name(column), time_literal(nanos, features)),
+    }
+}
+
+fn nanos_of(column: &str) -> String {
+    format!("toUnixTimestamp64Nano({})", Name(column))
+}
+
+fn time_literal(nanos: i64, features: Features) -> String {
     match features.has(Features::DATE_TIME_64) {
         true => format!("fromUnixTimestamp64Nano(toInt64({nanos}), 'UTC')"),
         false => nanos.to_string(),
@@ -285,15 +304,14 @@ pub(crate) fn time(nanos: i64, features: Features) -> String {
 
 /// The rows of a span of time, by the days of their batches (which leaves out whole partitions) and by their own time.
 pub(crate) fn within(range: storage_api::TimeRange, table: &TableDefinition, features: Features) -> Vec<String> {
-    let name = Name(table.time_column());
+    let compare =
+        |op, time: storage_api::Timestamp| time_comparison(table.time_column(), op, time.as_nanos(), features);
     let mut parts = Vec::new();
     if let Some(from) = range.from {
-        parts.push(format!("LAST_DAY >= {}", sql::day(from)));
-        parts.push(format!("{name} >= {}", time(from.as_nanos(), features)));
+        parts.extend([format!("LAST_DAY >= {}", sql::day(from)), compare(Comparison::GtEq, from)]);
     }
     if let Some(until) = range.until {
-        parts.push(format!("FIRST_DAY <= {}", sql::day(until)));
-        parts.push(format!("{name} < {}", time(until.as_nanos(), features)));
+        parts.extend([format!("FIRST_DAY <= {}", sql::day(until)), compare(Comparison::Lt, until)]);
     }
     parts
 }

@@ -53,3 +53,16 @@ fn days(partition: &str) -> Option<(i32, i32)> {
     let (first, last) = partition.strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
     Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_partitions_of_two_days_are_dropped() {
+        assert_eq!(days("(20250601,20250602)"), Some((20_250_601, 20_250_602)));
+        for other in ["tuple()", "20250601", "(1,2,3)", "('a','b')", ""] {
+            assert_eq!(days(other), None, "{other}");
+        }
+    }
+}

@@ -24,6 +24,34 @@ pub(crate) struct Senders {
     hash: RandomState,
 }
 
+/// While a batch travels. If nobody hears what became of it, its sender's window is given up, and the table is asked the
+/// next time.
+#[derive(Debug)]
+pub(crate) struct Doubt<'a> {
+    senders: &'a Senders,
+    table: &'a TableName,
+    id: BatchId,
+    open: bool,
+}
+
+impl Doubt<'_> {
+    /// It is known whether the batch is stored.
+    pub(crate) fn settle(mut self, stored: bool) {
+        self.open = false;
+        if stored {
+            self.senders.with(self.table, |windows| windows.record(self.id));
+        }
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.senders.with(self.table, |windows| windows.forget(self.id.source, self.id.epoch));
+        }
+    }
+}
+
 impl Senders {
     pub(crate) fn new(limits: DedupLimits) -> Self {
         let stripes = (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect();
@@ -56,13 +84,9 @@ impl Senders {
         }))
     }
 
-    pub(crate) fn record(&self, table: &TableName, id: BatchId) {
-        self.with(table, |windows| windows.record(id));
-    }
-
-    /// It is no longer sure what is stored of this sender: the table is asked the next time.
-    pub(crate) fn doubt(&self, table: &TableName, id: BatchId) {
-        self.with(table, |windows| windows.forget(id.source, id.epoch));
+    /// From here on it is not sure whether the batch is stored, until [`Doubt::settle`] is called.
+    pub(crate) fn doubt<'a>(&'a self, table: &'a TableName, id: BatchId) -> Doubt<'a> {
+        Doubt { senders: self, table, id, open: true }
     }
 
     /// How many windows were forgotten for lack of room.

@@ -63,3 +63,29 @@ pub(crate) fn day(time: Timestamp) -> i32 {
     let year = year_of_era + era * 400 + carry;
     (year * 10_000 + month * 100 + day) as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let at = |days: i64, nanos: i64| day(Timestamp::from_nanos(days * 86_400_000_000_000 + nanos));
+        assert_eq!((at(0, 0), at(0, -1), at(20_240, 0)), (19_700_101, 19_691_231, 20_250_601));
+        assert_eq!((at(11_016, 0), at(11_017, 0)), (20_000_229, 20_000_301));
+        assert_eq!((day(Timestamp::MIN), day(Timestamp::MAX)), (16_770_921, 22_620_411));
+        let all: Vec<i32> = (-106_751..106_751).map(|days| at(days, 5)).collect();
+        assert!(all.is_sorted() && all.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn no_byte_leaves_its_quotes() {
+        for byte in 0..=255_u8 {
+            let literal = Text(&[byte]).to_string();
+            let inner = literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap();
+            assert!(!inner.contains('\'') && (inner.len() == 1 || inner == format!("\\x{byte:02x}")), "{literal}");
+            assert_ne!(inner, "\\");
+        }
+        assert_eq!(Text(b"it's").to_string(), r"'it\x27s'");
+    }
+}

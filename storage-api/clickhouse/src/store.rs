@@ -19,7 +19,7 @@ use crate::server::Server;
 use crate::sql::Name;
 use crate::tables::Tables;
 use crate::types::{NULL_SUFFIX, is_nested};
-use crate::{Address, Features, OpenError, Options, RequestError, predicate, probe, retention, wire};
+use crate::{Address, Features, OpenError, Options, RequestError, dictionary, predicate, probe, retention, wire};
 
 /// Tables in a ClickHouse, or in a cluster of them.
 ///
@@ -88,6 +88,21 @@ impl ClickHouse {
         }
     }
 
+    /// Makes a ClickHouse dictionary over a table, for those who ask ClickHouse itself, under the table's name in upper-case
+    /// letters: of a table `names`, `dictGet('NAMES', 'value', (key, …))`. It is at most a minute old. Keys and value must be
+    /// required columns.
+    ///
+    /// # Errors
+    /// A server that has no dictionaries refuses; the store itself needs none.
+    pub async fn create_dictionary(
+        &self,
+        table: &TableDefinition,
+        keys: &[&str],
+        value: &str,
+    ) -> Result<(), CreateTableError> {
+        dictionary::create(&self.server, table, keys, value).await
+    }
+
     async fn definition(&self, table: &TableName) -> Result<Option<TableDefinition>, RequestError> {
         match self.tables.known(table) {
             Some(definition) => Ok(Some(definition)),
@@ -149,13 +164,12 @@ impl ClickHouse {
             false => String::new(),
         };
         let shard = self.server.shards.map_or(0, |shards| 1 + shard_of(id, shards));
+        let doubt = self.senders.doubt(table, id);
         let sent = self.server.insert(shard, &more, body).await;
-        sent.map_err(|error| {
-            if error.is_ambiguous() {
-                self.senders.doubt(table, id);
-            }
-            self.append_failed(table, error)
-        })
+        if !sent.as_ref().is_err_and(RequestError::is_ambiguous) {
+            doubt.settle(sent.is_ok());
+        }
+        sent.map_err(|error| self.append_failed(table, error))
     }
 
     fn too_large(&self, size: usize, limit: usize, unit: &'static str) -> AppendError {
@@ -231,9 +245,7 @@ impl Storage for ClickHouse {
         if body.len() > limits.batch_bytes {
             return Err(self.too_large(body.len(), limits.batch_bytes, "bytes"));
         }
-        self.insert(name, id, body).await?;
-        self.senders.record(name, id);
-        Ok(())
+        self.insert(name, id, body).await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<BatchStream, ScanError> {

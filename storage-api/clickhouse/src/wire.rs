@@ -180,3 +180,26 @@ pub(crate) fn nullify(array: &ArrayRef, flags: &ArrayRef) -> Result<ArrayRef, Ar
 fn misfit(array: &ArrayRef, wanted: &DataType) -> ArrowError {
     ArrowError::SchemaError(format!("a column is {} where {wanted} was asked for", array.data_type()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_as_numbers_do() {
+        let id = |source, epoch, sequence| id_bytes(BatchId { source, epoch, sequence });
+        assert!(
+            id(1, 2, 255) < id(1, 2, 256) && id(1, 2, u64::MAX) < id(1, 3, 0) && id(1, u64::MAX, 0) < id(256, 0, 0)
+        );
+        assert_eq!(id(1, 2, 3)[..], *b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_and_types_that_say_something_else_are_refused() {
+        let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![Some(&b"\xff"[..])]));
+        assert!(recast(&bytes, &DataType::Utf8).is_err());
+        assert!(recast(&bytes, &DataType::UInt64).is_err());
+        let flags: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None]));
+        assert!(nullify(&bytes, &flags).is_err());
+    }
+}

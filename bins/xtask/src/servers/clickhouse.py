@@ -15,10 +15,11 @@ def end_with_parent():
 
 
 threading.Thread(target=end_with_parent, daemon=True).start()
+# HTTP last: who gets an answer there finds the other listening too.
 forever = "SELECT sum(sleepEachRow(1)) FROM numbers(1000000) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0"
 words = ["clickhouse", f"--config-file={folder}/server.xml", f"--path={folder}/data", "--listen_host=127.0.0.1",
          f"--http_port={http}", f"--tcp_port={tcp}",
-         f"--query=SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; {forever} FORMAT Null"]
+         f"--query=SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; {forever} FORMAT Null"]
 argv = (ctypes.c_char_p * len(words))(*[word.encode() for word in words])
 entry = ctypes.CDLL(library).chdb_query_cmdline
 entry.restype, entry.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)]

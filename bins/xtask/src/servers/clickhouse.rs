@@ -17,6 +17,8 @@ use crate::child::{Running, find, free_port};
 const PACKAGE: &str = "@chdb/lib-linux-x64-gnu@26.7.3-stable.1";
 const VERSION: &str = "26.7.3";
 const STARTER: &str = include_str!("clickhouse.py");
+/// How often a server is started on ports that were its own.
+const TRIES: usize = 5;
 /// A folder that holds less is full before the package is unpacked.
 const ROOM: u64 = 2 << 30;
 
@@ -87,9 +89,24 @@ impl ClickHouse {
     /// # Errors
     /// When it does not start.
     pub fn restart(&mut self) -> Result<()> {
-        self.process = start(&self.library, self.folder.path(), self.http, self.tcp)?;
         let http = self.http;
-        self.process.wait_until(|| answers(http))
+        let mut again = || {
+            self.process = start(&self.library, self.folder.path(), self.http, self.tcp)?;
+            self.process.wait_until(|| answers(http))
+        };
+        // Somebody's connection may have taken a port meanwhile, and gives it back.
+        (0..TRIES).find_map(|_| again().ok()).map_or_else(again, Ok)
+    }
+
+    /// Runs a statement, and answers what the server says to it.
+    ///
+    /// # Errors
+    /// When the server refuses it; with its words.
+    pub fn command(&self, sql: &str) -> Result<String> {
+        let answer = ask(self.http, &format!("POST / HTTP/1.0\r\nContent-Length: {}\r\n\r\n{sql}", sql.len()))?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+        ensure!(head.split(' ').nth(1) == Some("200"), "{body}");
+        Ok(body.to_owned())
     }
 
     /// Where its data lie.
@@ -108,15 +125,17 @@ fn start(library: &Path, folder: &Path, http: u16, tcp: u16) -> Result<Running> 
 }
 
 fn answers(http: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&local(http), Duration::from_millis(500))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /ping HTTP/1.0\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    ask().is_ok_and(|text| text.ends_with("Ok.\n"))
+    ask(http, "GET /ping HTTP/1.0\r\n\r\n").is_ok_and(|text| text.ends_with("Ok.\n"))
+}
+
+/// One request and its answer. A server takes its time when it is busy, but not for ever.
+fn ask(http: u16, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&local(http), Duration::from_millis(500))?;
+    stream.set_read_timeout(Some(Duration::from_secs(600)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The engine, fetched once into the user's cache.

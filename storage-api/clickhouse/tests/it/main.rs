@@ -7,5 +7,11 @@
     reason = "a test fails by panicking and says what it skips"
 )]
 
+mod cluster;
 mod conformance;
+mod fake;
+mod kill;
+mod random;
+mod sql;
+mod store;
 mod support;
