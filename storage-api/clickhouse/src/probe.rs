@@ -18,7 +18,7 @@ const DECLARATIONS: &[(Features, &str, &str)] = &[
     (Features::DATE_TIME_64, ", t DateTime64(9, 'UTC')", ""),
     (Features::BOOL, ", b Bool", ""),
     (Features::IPV6, ", a Nullable(IPv6)", ""),
-    (Features::CODECS, ", c Int64 CODEC(Delta(8), ZSTD(1))", ""),
+    (Features::CODECS, ", c Nullable(Int64) CODEC(T64, ZSTD(1)), d Int64 CODEC(Delta(8), ZSTD(1))", ""),
     (Features::BLOOM_FILTERS, ", s Nullable(String), INDEX i s TYPE bloom_filter(0.01) GRANULARITY 1", ""),
     (Features::MIN_MAX, ", INDEX i x TYPE minmax GRANULARITY 1", ""),
     (Features::FSYNC, "", ", fsync_after_insert = 1, fsync_part_directory = 1"),

@@ -25,10 +25,10 @@ pub(crate) fn declarations(table: &TableDefinition, features: Features) -> Resul
     for column in table.columns() {
         parts.extend(column_declarations(&column, features)?);
     }
-    let codec = codec(&DataType::Int32, features);
-    parts.push(format!("FIRST_DAY Int32 COMMENT 'day of the first row of the batch, YYYYMMDD; 0 in no row'{codec}"));
-    parts.push(format!("LAST_DAY Int32 COMMENT 'day of the last row of the batch, YYYYMMDD; 0 in no row'{codec}"));
-    parts.push(format!("BATCH String COMMENT 'id of the batch, in its last row: source, epoch, sequence'{codec}"));
+    let (days, id) = (codec(&DataType::Int32, features), codec(&DataType::Binary, features));
+    parts.push(format!("FIRST_DAY Int32 COMMENT 'day of the first row of the batch, YYYYMMDD; 0 in no row'{days}"));
+    parts.push(format!("LAST_DAY Int32 COMMENT 'day of the last row of the batch, YYYYMMDD; 0 in no row'{days}"));
+    parts.push(format!("BATCH String COMMENT 'id of the batch, in its last row: source, epoch, sequence'{id}"));
     for column in table.columns() {
         parts.extend(index(&column, table, features));
     }
@@ -140,6 +140,8 @@ fn codec(data_type: &DataType, features: Features) -> &'static str {
     match data_type {
         _ if !features.has(Features::CODECS) => "",
         DataType::Timestamp(..) => " CODEC(Delta(8), ZSTD(1))",
+        // Measured on calls: a fifth less than ZSTD alone for ports, ids of names and quantities, a third for counted numbers.
+        number if number.is_integer() && number.primitive_width() > Some(1) => " CODEC(T64, ZSTD(1))",
         _ => " CODEC(ZSTD(1))",
     }
 }
