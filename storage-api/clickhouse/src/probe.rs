@@ -31,6 +31,9 @@ pub(crate) async fn features(server: &Server, allowed: Features) -> Result<Featu
     if !probe.declares(", m Map(UInt32, Nullable(String))", "COMMENT 'x'", "").await? {
         return Err(probe.unsupported("have the type Map and comments of tables"));
     }
+    if server.shards.is_some() && !probe.does("SELECT 1 SETTINGS insert_shard_id = 1 FORMAT Null".to_owned()).await? {
+        return Err(probe.unsupported("put a batch on one shard of a cluster (insert_shard_id)"));
+    }
     let mut found = Features::NONE;
     for &(feature, column, settings) in DECLARATIONS {
         if allowed.has(feature) && probe.declares(column, "", settings).await? {
