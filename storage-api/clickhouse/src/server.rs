@@ -24,16 +24,10 @@ impl Server {
     pub(crate) async fn open(address: Address, options: &Options) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Request { address: address.to_string(), source };
         let http = Http::new(&address, options).map_err(failed)?;
-        let version = http.send("", "SELECT version()").await.map_err(failed)?.text().await.map_err(failed)?;
         let profiles = Profiles::tried(&http, "system", &options.limits).await.map_err(failed)?;
-        let mut server = Self {
-            address,
-            version: version.trim().to_owned(),
-            features: Features::NONE,
-            shards: None,
-            profiles,
-            http,
-        };
+        let (version, features) = (String::new(), Features::NONE);
+        let mut server = Self { address, version, features, shards: None, profiles, http };
+        server.version = server.ask_version().await?;
         if let Some(cluster) = server.address.cluster.clone() {
             server.shards = Some(server.count_shards(&cluster).await?);
         }
@@ -94,6 +88,12 @@ impl Server {
                 Ok(())
             }
         }
+    }
+
+    async fn ask_version(&self) -> Result<String, OpenError> {
+        let lines = self.lines("SELECT version()".to_owned()).await;
+        let mut lines = lines.map_err(|source| OpenError::Request { address: self.place(), source })?;
+        Ok(lines.pop().unwrap_or_default())
     }
 
     async fn count_shards(&self, cluster: &str) -> Result<u32, OpenError> {

@@ -46,18 +46,31 @@ impl ClickHouse {
         Self::cluster(1)?.pop().context("no server")
     }
 
+    /// Starts one that has these users and profiles: a whole `users.xml` of ClickHouse, the user `default` among them.
+    ///
+    /// # Errors
+    /// As [`ClickHouse::start`].
+    pub fn with_users(users: &str) -> Result<Self> {
+        Self::begin(1, Some(users))?.pop().context("no server")
+    }
+
     /// Starts so many as the shards of one cluster, without replicas.
     ///
     /// # Errors
     /// As [`ClickHouse::start`].
     pub fn cluster(shards: usize) -> Result<Vec<Self>> {
+        Self::begin(shards, None)
+    }
+
+    fn begin(shards: usize, users: Option<&str>) -> Result<Vec<Self>> {
         let library = library()?;
         let ports = (0..shards).map(|_| Ok((free_port()?, free_port()?))).collect::<Result<Vec<_>>>()?;
         let replica = |tcp| format!("<shard><replica><host>127.0.0.1</host><port>{tcp}</port></replica></shard>");
         let replicas: String = ports.iter().map(|&(_, tcp)| replica(tcp)).collect();
         let name = Self::CLUSTER;
+        let users_config = users.map_or("", |_| "<users_config>users.xml</users_config>");
         let config = format!(
-            "<clickhouse><remote_servers><{name}>{replicas}</{name}></remote_servers>\
+            "<clickhouse><remote_servers><{name}>{replicas}</{name}></remote_servers>{users_config}\
              <mark_cache_size>67108864</mark_cache_size></clickhouse>\n"
         );
         let mut servers = Vec::new();
@@ -65,6 +78,7 @@ impl ClickHouse {
             let folder = TempDir::new()?;
             fs::write(folder.path().join("server.xml"), &config)?;
             fs::write(folder.path().join("clickhouse.py"), STARTER)?;
+            fs::write(folder.path().join("users.xml"), users.unwrap_or_default())?;
             let process = start(&library, folder.path(), http, tcp)?;
             servers.push(Self { process, http, tcp, folder, library: library.clone() });
         }

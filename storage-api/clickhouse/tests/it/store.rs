@@ -215,3 +215,98 @@ fn names_of_integers_are_there_for_who_asks_clickhouse_itself() {
         assert!(error.to_string().contains("nowhere"), "{error}");
     });
 }
+
+#[test]
+fn lists_and_maps_of_text_come_back_as_they_went() {
+    run(async {
+        use std::sync::Arc;
+
+        use arrow_array::builder::{ListBuilder, MapBuilder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder};
+        use arrow_array::{Array, ArrayRef, RecordBatch};
+        use arrow_schema::{DataType, Field};
+        use storage_api::{BatchId, ColumnDefinition, ColumnKind, IngestBatch};
+
+        let time = Timestamp::data_type();
+        let list = |name: &str, element: &DataType, nullable| {
+            let data_type = DataType::List(Arc::new(Field::new("item", element.clone(), nullable)));
+            ColumnDefinition::new(name, ColumnKind::List, data_type)
+        };
+        let map = |name: &str, kind, key: DataType, nullable| {
+            let fields = vec![Field::new("key", key, false), Field::new("value", DataType::Utf8, nullable)];
+            let entries = Arc::new(Field::new_struct("entries", fields, false));
+            ColumnDefinition::new(name, kind, DataType::Map(entries, false))
+        };
+        let table = TableDefinition::builder("nested")
+            .time("time", "")
+            .column(list("texts", &DataType::Utf8, false))
+            .column(list("times", &time, true))
+            .column(map("overflow", ColumnKind::Map, DataType::Utf8, false))
+            .column(map("attributes", ColumnKind::id("key"), DataType::UInt32, true))
+            .build()
+            .unwrap();
+        let types: Vec<DataType> = table.schema().fields().iter().map(|field| field.data_type().clone()).collect();
+        let field = |index: usize| match &types[index] {
+            DataType::List(field) | DataType::Map(field, _) => field.clone(),
+            other => panic!("{other}"),
+        };
+        let entry = |index: usize| match field(index).data_type() {
+            DataType::Struct(fields) => (fields[0].clone(), fields[1].clone()),
+            other => panic!("{other}"),
+        };
+        let mut texts = ListBuilder::new(StringBuilder::new()).with_field(field(1));
+        let zoned = TimestampNanosecondBuilder::new().with_timezone("+00:00");
+        let mut times = ListBuilder::new(zoned).with_field(field(2));
+        let mut overflow = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new())
+            .with_keys_field(entry(3).0)
+            .with_values_field(entry(3).1);
+        let mut attributes = MapBuilder::new(None, UInt32Builder::new(), StringBuilder::new())
+            .with_keys_field(entry(4).0)
+            .with_values_field(entry(4).1);
+        const ROWS: usize = 100;
+        for row in 0..ROWS {
+            let valid = row % 4 != 3;
+            for item in 0..row % 3 * usize::from(valid) {
+                texts.values().append_value(format!("it's \0 é {item}"));
+                times.values().append_option((item > 0).then_some(i64::MIN + row as i64));
+                overflow.keys().append_value(format!("key {item}"));
+                overflow.values().append_value("");
+                // The same key twice, as senders may.
+                attributes.keys().append_value(7);
+                attributes.values().append_option((item > 0).then_some("x"));
+            }
+            texts.append(valid);
+            times.append(valid);
+            overflow.append(valid).unwrap();
+            attributes.append(valid).unwrap();
+        }
+        let when = arrow_array::TimestampNanosecondArray::from_iter_values((0..ROWS as i64).map(|row| START + row));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(when.with_timezone("+00:00")),
+            Arc::new(texts.finish()),
+            Arc::new(times.finish()),
+            Arc::new(overflow.finish()),
+            Arc::new(attributes.finish()),
+        ];
+        let sent = RecordBatch::try_new(table.schema().clone(), columns).unwrap();
+        for features in [Features::ALL, Features::NONE] {
+            let store = open(&fresh_address(), Options { features, ..Options::default() }).await;
+            assert_eq!(store.create_table(&table).await.unwrap(), table);
+            let id = BatchId { source: 1, epoch: 1, sequence: 1 };
+            store.append(table.name(), IngestBatch::new(id, sent.clone())).await.unwrap();
+            let found = crate::support::scan(&store, ScanRequest::new(table.name().clone())).await;
+            assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), ROWS);
+            // Sorted by time, as they went.
+            let mut row = 0;
+            for batch in &found {
+                let expected = sent.slice(row, batch.num_rows());
+                for (found, sent) in batch.columns().iter().zip(expected.columns()) {
+                    assert_eq!(found.data_type(), sent.data_type());
+                    for row in 0..batch.num_rows() {
+                        assert_eq!(&found.slice(row, 1), &sent.slice(row, 1), "{}", sent.data_type());
+                    }
+                }
+                row += batch.num_rows();
+            }
+        }
+    });
+}
