@@ -21,8 +21,13 @@ const DECLARATIONS: &[(Features, &str, &str)] = &[
     (Features::CODECS, ", c Nullable(Int64) CODEC(T64, ZSTD(1)), d Int64 CODEC(Delta(8), ZSTD(1))", ""),
     (Features::BLOOM_FILTERS, ", s Nullable(String), INDEX i s TYPE bloom_filter(0.01) GRANULARITY 1", ""),
     (Features::MIN_MAX, ", INDEX i x TYPE minmax GRANULARITY 1", ""),
-    (Features::FSYNC, "", ", fsync_after_insert = 1, fsync_part_directory = 1"),
+    (Features::FSYNC, "", WRITING_THROUGH),
 ];
+
+/// Settings of a table whose rows are on the disk when an insert returns, and stay there when parts are merged and those they
+/// were merged from removed, or fetched by another replica.
+pub(crate) const WRITING_THROUGH: &str = ", fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
+     min_compressed_bytes_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_fetch = 1";
 
 /// Tries all that the options allow.
 pub(crate) async fn features(server: &Server, allowed: Features) -> Result<Features, OpenError> {

@@ -13,7 +13,7 @@ use storage_api::{BackendError, CreateTableError, Durability, TableDefinition, T
 
 use crate::server::Server;
 use crate::sql::{Name, Text};
-use crate::{Features, Options, RequestError, types};
+use crate::{Features, Options, RequestError, probe, types};
 
 /// What stands before the definition in the comment of a table: an Arrow IPC stream without rows, in Base64.
 const MARK: &str = "metaflow:1:";
@@ -127,7 +127,7 @@ async fn make(server: &Server, table: &TableDefinition, options: &Options) -> Re
         };
     }
     if server.features.has(Features::FSYNC) && server.address.durability == Durability::Disk {
-        settings += ", fsync_after_insert = 1, fsync_part_directory = 1";
+        settings += probe::WRITING_THROUGH;
     }
     let behind = format!(
         "(\n{columns}\n) ENGINE = {engine} PARTITION BY (FIRST_DAY, LAST_DAY) ORDER BY ({}) SETTINGS {settings} \
