@@ -60,6 +60,8 @@ fn floats() -> Vec<f64> {
         0.0,
         -0.0,
         f64::NAN,
+        // Prometheus' mark of a series that ended: the bits of a NaN count.
+        f64::from_bits(0x7ff0_0000_0000_0002),
         -f64::NAN,
         f64::INFINITY,
         f64::NEG_INFINITY,
