@@ -26,8 +26,8 @@ impl FromStr for StoreAt {
 
     fn from_str(url: &str) -> Result<Self, String> {
         match url.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            Some(("file", path)) if path.len() > 2 => {
+            Some(("memory", "" | "//")) => Ok(Self::Memory),
+            Some(("file" | "embedded", path)) if path.len() > 2 => {
                 Ok(Self::Directory(path.strip_prefix("//").unwrap_or(path).into()))
             }
             Some(("clickhouse", _)) => {
