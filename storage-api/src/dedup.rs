@@ -150,6 +150,18 @@ impl BatchWindows {
         self.insert((source, epoch), window);
     }
 
+    /// The window of one life of a sender, if it is remembered.
+    pub fn window(&self, source: u128, epoch: u64) -> Option<&BatchWindow> {
+        self.windows.get(&(source, epoch)).map(|(_, window)| window)
+    }
+
+    /// Forgets a window, for example because it is no longer sure; its sender counts as new. Not counted as lack of room.
+    pub fn forget(&mut self, source: u128, epoch: u64) {
+        if let Some((used, _)) = self.windows.remove(&(source, epoch)) {
+            self.by_use.remove(&used);
+        }
+    }
+
     /// Every window with its sender and epoch, the one used least recently first.
     pub fn iter(&self) -> impl Iterator<Item = (u128, u64, &BatchWindow)> {
         self.by_use.values().filter_map(|key| self.windows.get(key).map(|(_, window)| (key.0, key.1, window)))
@@ -229,6 +241,18 @@ mod tests {
         assert_eq!(windows.seen(id(1, 5)), Seen::Before);
         assert_eq!(windows.seen(id(2, 5)), Seen::New);
         assert_eq!(windows.iter().map(|(source, ..)| source).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_window_that_is_given_up_makes_room_and_its_sender_new() {
+        let mut windows = BatchWindows::new(DedupLimits { window: 64, senders: 2 });
+        [id(1, 5), id(2, 5)].into_iter().for_each(|id| windows.record(id));
+        windows.forget(1, 7);
+        windows.forget(1, 7);
+        assert_eq!((windows.seen(id(1, 5)), windows.window(1, 7)), (Seen::New, None));
+        windows.record(id(3, 5));
+        assert_eq!(windows.forgotten(), 0);
+        assert_eq!(windows.window(2, 7).map(BatchWindow::highest), Some(5));
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct RunOptions {
     /// Directory in which everything is kept; made if it is not there.
     #[arg(long, value_name = "DIR", required_unless_present = "storage")]
     pub data: Option<PathBuf>,
-    /// Where rows are kept, instead of in --data: memory: (gone at the end) or file:///DIR.
+    /// Where rows are kept, instead of in --data: memory: (gone at the end), file:///DIR, or
+    /// clickhouse://[USER[:PASSWORD]@]HOST[:8123]/DATABASE[?cluster=NAME].
     #[arg(long, value_name = "URL")]
     pub storage: Option<StoreAt>,
     /// Where agents (gRPC) and questions (HTTP) come in.

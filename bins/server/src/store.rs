@@ -2,6 +2,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use metaflow_protocol::tables::DICTIONARY;
+use metaflow_storage_clickhouse::{Address, AddressError, ClickHouse};
 use metaflow_storage_embedded::{Embedded, OpenError, Options};
 use storage_api::{Memory, Storage};
 use tracing::{info, warn};
@@ -15,6 +17,8 @@ pub enum StoreAt {
     Memory,
     /// In files of this directory.
     Directory(PathBuf),
+    /// In a ClickHouse, or a cluster of them.
+    ClickHouse(Address),
 }
 
 impl FromStr for StoreAt {
@@ -22,11 +26,14 @@ impl FromStr for StoreAt {
 
     fn from_str(url: &str) -> Result<Self, String> {
         match url.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            Some(("file", path)) if path.len() > 2 => {
+            Some(("memory", "" | "//")) => Ok(Self::Memory),
+            Some(("file" | "embedded", path)) if path.len() > 2 => {
                 Ok(Self::Directory(path.strip_prefix("//").unwrap_or(path).into()))
             }
-            _ => Err("expected memory: or file:///DIR".to_owned()),
+            Some(("clickhouse", _)) => {
+                url.parse().map(Self::ClickHouse).map_err(|error: AddressError| error.to_string())
+            }
+            _ => Err("expected memory:, file:///DIR or clickhouse://HOST:8123/DATABASE".to_owned()),
         }
     }
 }
@@ -35,6 +42,7 @@ impl FromStr for StoreAt {
 pub(crate) async fn open(place: &StoreAt) -> Result<Arc<dyn Storage>, Failure> {
     match place {
         StoreAt::Memory => Ok(Arc::new(Memory::default())),
+        StoreAt::ClickHouse(address) => Ok(Arc::new(open_clickhouse(address).await?)),
         StoreAt::Directory(directory) => {
             let store =
                 Embedded::open(directory, Options::default()).await.map_err(|error| explain(directory, error))?;
@@ -50,6 +58,23 @@ pub(crate) async fn open(place: &StoreAt) -> Result<Arc<dyn Storage>, Failure> {
             Ok(Arc::new(store))
         }
     }
+}
+
+/// Opens a ClickHouse, and lets those who ask it themselves have names for its integers.
+async fn open_clickhouse(address: &Address) -> Result<ClickHouse, Failure> {
+    let store = ClickHouse::open(address.clone(), metaflow_storage_clickhouse::Options::default()).await;
+    let store = store.map_err(|error| match error.is_retryable() {
+        true => Failure::unavailable(error.to_string()),
+        false => Failure::configuration(error.to_string()),
+    })?;
+    info!(%address, version = store.version(), features = %store.features(), "store opened");
+    let failed = |error: &dyn std::error::Error| Failure::unavailable(format!("{address}: {error}"));
+    let names = DICTIONARY.definition().map_err(|error| failed(&error))?;
+    let names = store.create_table(&names).await.map_err(|error| failed(&error))?;
+    if let Err(error) = store.create_dictionary(&names, &["dictionary", "writer", "id"], "name").await {
+        warn!(%error, "dictGet has no names in this ClickHouse; MetaFlow itself needs none");
+    }
+    Ok(store)
 }
 
 fn explain(directory: &Path, error: OpenError) -> Failure {

@@ -32,6 +32,7 @@ pub const TESTS: &[Tool] = &[
     ("ip", "iproute2"),
     ("nghttp", "nghttp2-client"),
     ("node", "nodejs"),
+    ("npm", "npm"),
     ("psql", "postgresql-client"),
     ("python3", "python3"),
     ("tcpdump", "tcpdump"),

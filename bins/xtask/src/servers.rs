@@ -1,6 +1,7 @@
 //! Real servers on free loopback ports, for tests, recordings and the demo. Each ends with its value and leaves nothing behind.
 
 mod bind;
+mod clickhouse;
 mod dnsmasq;
 mod mariadb;
 mod nghttpx;
@@ -9,6 +10,7 @@ mod postgresql;
 mod redis;
 
 pub use bind::Bind;
+pub use clickhouse::ClickHouse;
 pub use dnsmasq::Dnsmasq;
 pub use mariadb::MariaDb;
 pub use nghttpx::Nghttpx;

@@ -67,6 +67,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("flow-core", &["tokio", "arrow-array", "libc"]),
     ("protocol-parsers", &["tokio", "arrow-array", "libc", "std"]),
     ("metaflow-storage-api", &["datafusion", "parquet"]),
+    ("metaflow-storage-clickhouse", &["datafusion", "parquet"]),
     ("metaflow-protocol", &["datafusion", "parquet"]),
 ];
 /// Runtime dependencies of the parsers: others embed them, so the list is short and closed.
