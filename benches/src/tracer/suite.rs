@@ -24,7 +24,7 @@ struct Extent {
     requests: u32,
 }
 
-const FULL: Extent = Extent { rounds: 7, seconds: 4, requests: 300_000 };
+const FULL: Extent = Extent { rounds: 5, seconds: 3, requests: 200_000 };
 const QUICK: Extent = Extent { rounds: 2, seconds: 1, requests: 30_000 };
 
 /// Runs the suite.
