@@ -5,17 +5,20 @@ use std::time::Duration;
 use anyhow::Context;
 use metaflow_protocol::WireLimits;
 use metaflow_query::{QueryEngine, QueryLimits};
+use metaflow_storage_embedded::{Embedded, Stats};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::failure::Failure;
 use crate::ingest::Ingest;
 use crate::names::Names;
-use crate::store::StoreAt;
-use crate::{http, postgres, store};
+use crate::retention::{Retention, Sweeper};
+use crate::store::{Opened, StoreAt};
+use crate::{http, ingest, postgres, store};
 
 /// What a server is made of.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub struct Limits {
     pub ingests: usize,
     /// Longest time a client may take to send a request, and longest time in which a batch is stored.
     pub request_time: Duration,
+    /// How long rows are kept.
+    pub retention: Retention,
     /// How long running requests may go on after the server was told to end.
     pub grace: Duration,
 }
@@ -57,6 +62,7 @@ impl Default for Limits {
             connections: 1024,
             ingests: 16,
             request_time: Duration::from_secs(30),
+            retention: Retention::default(),
             grace: Duration::from_secs(10),
         }
     }
@@ -91,7 +97,7 @@ impl Server {
         // Ports first: a server that cannot listen leaves its store alone.
         let http_listener = bind(listen, "--listen").await?;
         let postgres_listener = bind(listen_postgres, "--listen-postgres").await?;
-        let storage = store::open(&place).await?;
+        let Opened { storage, embedded } = store::open(&place, limits.retention.bytes).await?;
         let failed = |error: anyhow::Error| Failure::unavailable(format!("{error:#}"));
         let names = Arc::new(Names::load(Arc::clone(&storage), random_epoch()).await.map_err(failed)?);
         let (ingest, tables) = Ingest::new(Arc::clone(&storage), Arc::clone(&names)).await.map_err(failed)?;
@@ -109,6 +115,11 @@ impl Server {
             listeners: Vec::new(),
             queries: Some(queries),
         };
+        // Whoever only asks drops nothing.
+        if http_listener.is_some() || postgres_listener.is_some() {
+            let sweeper = Sweeper::new(Arc::clone(&storage), limits.retention.clone());
+            server.listeners.push(tokio::spawn(tidy(sweeper, embedded, stop.clone())));
+        }
         if let Some(listener) = http_listener {
             server.address = listener.local_addr().ok();
             let router = http::router(Arc::clone(&engine), Arc::new(ingest), &limits);

@@ -28,7 +28,7 @@ use datafusion::physical_plan::union::UnionExec;
 use parquet::arrow::async_reader::AsyncFileReader;
 use storage_api::{TableName, widen};
 
-use crate::parquet_file::AsyncRanges;
+use crate::reading::AsyncRanges;
 use crate::state::{DataFile, Shared, Snapshot};
 
 /// All tables, for [`storage_api::Storage::extension`].

@@ -75,7 +75,8 @@ impl Ingest {
     }
 }
 
-fn now() -> Timestamp {
+/// The time of the server's clock.
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -337,7 +337,7 @@ impl<M: Clone + std::fmt::Debug + Send + 'static> Disk for SimDisk<M> {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let inner = self.0.lock().unwrap();
-        let within = inner.names.keys().filter(|name| name.parent() == Some(path));
+        let within = inner.names.keys().chain(&inner.folders).filter(|name| name.parent() == Some(path));
         Ok(within.map(|name| name.file_name().unwrap().to_str().unwrap().to_owned()).collect())
     }
 
