@@ -2,7 +2,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use metaflow_protocol::tables::{DICTIONARY, TABLES};
-use metaflow_storage_embedded::{CheckReport, Progress, RecoveryReport, RepairReport, TableReport};
+use metaflow_storage_embedded::{CheckReport, OpenError, Progress, RecoveryReport, RepairReport, TableReport};
 use storage_api::TableDefinition;
 
 use crate::cli::{CheckFormat, CheckOptions};
@@ -29,7 +29,13 @@ pub async fn check(options: CheckOptions) -> Result<(), Failure> {
 }
 
 fn work(at: &EmbeddedAt, repair: bool, format: CheckFormat) -> Result<(), Failure> {
-    let failed = |error| explain(&at.directory, error);
+    if !at.directory.is_dir() {
+        return Err(Failure::usage(format!("{} is no directory", at.directory.display())));
+    }
+    let failed = |error| match error {
+        OpenError::Missing { .. } => Failure::usage(format!("there is no store in {}", at.directory.display())),
+        error => explain(&at.directory, error),
+    };
     let mut spoken = Instant::now();
     let mut progress = |now: Progress| {
         if spoken.elapsed() >= SPEAK {
@@ -85,9 +91,8 @@ fn repaired(report: &RepairReport) -> String {
     lines.extend(log(&report.recovery));
     lines.extend(report.missing.iter().map(|file| format!("lost: {}, {} rows", file.path.display(), file.rows)));
     for file in &report.mended {
-        let kept = file.kept_as.as_ref().map_or(String::new(), |path| format!("; kept as {}", path.display()));
-        let (path, lost) = (file.path.display(), file.rows - file.saved);
-        lines.push(format!("mended: {path}: {}; {} rows saved, {lost} lost{kept}", file.reason, file.saved));
+        let (path, kept, lost) = (file.path.display(), file.kept_as.display(), file.rows - file.saved);
+        lines.push(format!("mended: {path}: {}; {} rows saved, {lost} lost; kept as {kept}", file.reason, file.saved));
     }
     lines.push(format!("repaired: {} rows of sealed files are lost", report.rows_lost()));
     lines.join("\n")

@@ -11,7 +11,8 @@ use tracing::{info, warn};
 /// How long rows are kept, by table and in all. The dictionary is kept for ever: rows are numbers without it.
 ///
 /// Written as in `--retention`: `72h` for all tables, `calls=72h,metrics_1m=30d` for some, `7d,metrics_1m=forever` for both. A
-/// table that is not named keeps the default of [`Retention::of`].
+/// table that is not named keeps the default of [`Retention::of`]. Time is that of the rows, so rows of long ago, as from an old
+/// capture, only stay with `forever`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retention {
     /// For tables that are not named; outer none: the defaults; inner none: for ever.
@@ -27,6 +28,18 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(60);
 
 impl Retention {
+    /// Everything is kept.
+    #[must_use]
+    pub fn forever() -> Self {
+        Self { others: Some(None), ..Self::default() }
+    }
+
+    /// The same with a bound of all sealed files.
+    #[must_use]
+    pub fn with_bytes(self, bytes: Option<u64>) -> Self {
+        Self { bytes, ..self }
+    }
+
     /// How long the rows of a table are kept; none: for ever. Unless told otherwise: metrics of a second one day, metrics
     /// of a minute 30 days, events, losses and Prometheus samples 7 days, everything else (calls, flows, spans, logs,
     /// profiles) 3 days.
@@ -138,7 +151,7 @@ impl fmt::Debug for Sweeper {
 ///
 /// # Errors
 /// What is expected instead.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no number of bytes: expected 512MiB, 50GiB …");
     let (number, unit) = text.split_at(text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len()));
     let unit: u64 = match unit {

@@ -3,7 +3,6 @@ use tracing::info;
 
 use crate::cli::RunOptions;
 use crate::failure::Failure;
-use crate::retention::Retention;
 use crate::server::{Config, Limits, Server};
 use crate::store::StoreAt;
 
@@ -24,10 +23,7 @@ pub async fn run(options: RunOptions) -> Result<(), Failure> {
         listen: Some(options.listen),
         listen_postgres: options.listen_postgres,
         insecure: options.insecure,
-        limits: Limits {
-            retention: Retention { bytes: options.retention_bytes, ..options.retention },
-            ..Limits::default()
-        },
+        limits: Limits { retention: options.retention.with_bytes(options.retention_bytes), ..Limits::default() },
     };
     let server = Server::start(config).await?;
     if let Some(address) = server.address() {

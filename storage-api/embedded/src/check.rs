@@ -135,6 +135,34 @@ pub fn check(
     Ok(report)
 }
 
+/// What opening a store would find, without opening it: for tests that ask a hundred thousand times.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Contents {
+    /// Rows that stand in the log only.
+    pub rows: Vec<Arc<RecordBatch>>,
+    /// Sealed files.
+    pub files: Vec<PathBuf>,
+    /// Rows before this time do not count.
+    pub kept_from: Option<storage_api::Timestamp>,
+    /// What was damaged.
+    pub recovery: RecoveryReport,
+}
+
+/// See [`Contents`]; of one table.
+#[doc(hidden)]
+pub fn contents(root: &Path, options: Options, table: &storage_api::TableName) -> Result<Contents, OpenError> {
+    let options = Options { disk: Arc::new(ReadOnly(options.disk.clone())), ..options };
+    let recovered = recover(root, options)?;
+    let mut contents = Contents { rows: Vec::new(), files: Vec::new(), kept_from: None, recovery: recovered.report };
+    if let Some(table) = recovered.shared.tables().get(table) {
+        contents.rows = table.active.iter().map(|rows| rows.batch.clone()).collect();
+        contents.files = table.files.iter().map(|file| file.path.clone()).collect();
+        contents.kept_from = table.kept_from;
+    }
+    Ok(contents)
+}
+
 /// Why the manifest of a store cannot be read, if it cannot.
 pub(crate) fn manifest_damage(root: &Path, disk: &dyn Disk) -> Result<Option<String>, OpenError> {
     match crate::recovery::read_manifest(disk, root) {

@@ -35,6 +35,8 @@ mod stats;
 #[cfg(feature = "object-store")]
 pub use bucket::{Bucket, BucketError};
 pub use check::{CheckReport, DamagedFile, MissingFile, Progress, TableReport, check};
+#[doc(hidden)]
+pub use check::{Contents, contents};
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use embedded::Embedded;
 pub use error::OpenError;

@@ -44,8 +44,8 @@ pub struct MendedFile {
     pub rows: u64,
     /// How many of them were saved into a new file.
     pub saved: u64,
-    /// Where the damaged file is kept; none if it could not be read at all.
-    pub kept_as: Option<PathBuf>,
+    /// Where the damaged file is kept.
+    pub kept_as: PathBuf,
 }
 
 impl RepairReport {
@@ -120,9 +120,10 @@ fn mend(shared: &Shared, table: &str, examined: Examined) -> Result<MendedFile, 
     let Examined { file, reason, batches, readable } = examined;
     let failed = |failure: Failure| OpenError::io(&file.path, std::io::Error::other(failure));
     let name = TableName::new(table).map_err(|error| OpenError::io(&file.path, std::io::Error::other(error)))?;
+    let copy = format!("{table}-{}", file.entry.name());
     let kept_as = match file.disk().read(&file.path) {
-        Ok(bytes) => Some(keep_aside(shared.disk(), &shared.root, &format!("{table}-{}", file.entry.name()), &bytes)?),
-        Err(_) => None,
+        Ok(bytes) => keep_aside(shared.disk(), &shared.root, &copy, &bytes)?,
+        Err(_) => move_aside(shared.disk(), &shared.root, &copy, &file.path)?,
     };
     let saved = match shared.snapshot(&name) {
         Some(table) if readable > 0 => {
@@ -165,4 +166,17 @@ pub(crate) fn keep_aside(disk: &dyn Disk, root: &Path, name: &str, bytes: &[u8])
     };
     keep().map_err(|error| OpenError::io(&copy, error))?;
     Ok(copy)
+}
+
+/// The same for a file of which not a byte can be read.
+fn move_aside(disk: &dyn Disk, root: &Path, name: &str, path: &Path) -> Result<PathBuf, OpenError> {
+    let folder = root.join("quarantine");
+    let place = folder.join(name);
+    let moved = || {
+        disk.create_dir(&folder)?;
+        disk.rename(path, &place)?;
+        disk.sync_dir(&folder)
+    };
+    moved().map_err(|error| OpenError::io(&place, error))?;
+    Ok(place)
 }

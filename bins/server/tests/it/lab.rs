@@ -185,7 +185,8 @@ impl Process {
     pub(crate) fn start(data: &Path) -> Self {
         use std::io::{BufRead, BufReader};
         let mut child = Command::new(PROGRAM)
-            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            // The rows of the tests have a fixed time.
+            .args(["run", "--listen", "127.0.0.1:0", "--retention", "forever", "--data"])
             .arg(data)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())

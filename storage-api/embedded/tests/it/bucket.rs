@@ -194,7 +194,7 @@ fn sealed_files_lie_in_the_bucket_and_go_when_their_rows_do() {
         store.flush().await.unwrap();
         store.drop_before(&name("plain"), storage_api::Timestamp::MAX).await.unwrap();
         store.close().await;
-        assert_eq!(server.keys("one/tables"), [String::new(); 0]);
+        assert!(server.keys("one/tables").is_empty());
     });
 }
 
@@ -223,7 +223,7 @@ fn a_check_reads_the_bucket_and_a_repair_mends_it() {
     assert_eq!((found.missing.len(), found.damaged.len()), (1, 1), "{found:?}");
     let mended = metaflow_storage_embedded::repair(folder.path(), options(), &[], &mut |_| {}).unwrap();
     assert_eq!(mended.rows_lost(), 200);
-    assert_eq!(std::fs::read(mended.mended[0].kept_as.as_ref().unwrap()).unwrap(), bytes);
+    assert_eq!(std::fs::read(&mended.mended[0].kept_as).unwrap(), bytes);
     assert!(metaflow_storage_embedded::check(folder.path(), options(), &mut |_| {}).unwrap().is_whole());
 }
 
