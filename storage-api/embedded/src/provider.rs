@@ -292,7 +292,7 @@ impl ParquetFileReaderFactory for Readers {
             .extension::<Arc<DataFile>>()
             .cloned()
             .ok_or_else(|| DataFusionError::Internal("a file that is not of this store".to_owned()))?;
-        Ok(Box::new(AsyncRanges { shared: self.0.clone(), file }))
+        Ok(Box::new(AsyncRanges::new(self.0.clone(), file)))
     }
 }
 

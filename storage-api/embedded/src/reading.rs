@@ -266,18 +266,40 @@ impl ChunkReader for Part {
 /// A sealed file for readers that must not block: each read runs on the runtime's threads for such work.
 #[derive(Debug)]
 pub(crate) struct AsyncRanges {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) file: Arc<DataFile>,
+    shared: Arc<Shared>,
+    file: Arc<DataFile>,
+    /// Once it was read.
+    footer: Option<Arc<Footer>>,
 }
 
 impl AsyncRanges {
-    async fn read(&self, wanted: Vec<Range<u64>>) -> parquet::errors::Result<Vec<Bytes>> {
+    pub(crate) fn new(shared: Arc<Shared>, file: Arc<DataFile>) -> Self {
+        Self { shared, file, footer: None }
+    }
+
+    async fn footer(&mut self) -> parquet::errors::Result<Arc<Footer>> {
+        if let Some(footer) = &self.footer {
+            return Ok(footer.clone());
+        }
+        let footer = match self.shared.footers.get(self.file.entry.id) {
+            Some(footer) => footer,
+            None => {
+                let (shared, file) = (self.shared.clone(), self.file.clone());
+                blocking(move || {
+                    let footer = Arc::new(counted(&shared, footer(&file))?);
+                    shared.footers.put(file.entry.id, footer.clone());
+                    Ok(footer)
+                })
+                .await?
+            }
+        };
+        Ok(self.footer.insert(footer).clone())
+    }
+
+    async fn read(&mut self, wanted: Vec<Range<u64>>) -> parquet::errors::Result<Vec<Bytes>> {
+        let footer = self.footer().await?;
         let (shared, file) = (self.shared.clone(), self.file.clone());
-        blocking(move || {
-            let footer = cached(&shared, &file)?;
-            counted(&shared, ranges(&file, &footer, &wanted))
-        })
-        .await
+        blocking(move || counted(&shared, ranges(&file, &footer, &wanted))).await
     }
 }
 
@@ -294,24 +316,8 @@ impl AsyncFileReader for AsyncRanges {
         &'a mut self,
         _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let (shared, file) = (self.shared.clone(), self.file.clone());
-        async move {
-            if let Some(footer) = shared.footers.get(file.entry.id) {
-                return Ok(footer.parquet.clone());
-            }
-            blocking(move || Ok(cached(&shared, &file)?.parquet.clone())).await
-        }
-        .boxed()
+        async move { Ok(self.footer().await?.parquet.clone()) }.boxed()
     }
-}
-
-fn cached(shared: &Shared, file: &DataFile) -> parquet::errors::Result<Arc<Footer>> {
-    if let Some(footer) = shared.footers.get(file.entry.id) {
-        return Ok(footer);
-    }
-    let footer = Arc::new(counted(shared, footer(file))?);
-    shared.footers.put(file.entry.id, footer.clone());
-    Ok(footer)
 }
 
 /// Counts what went wrong.
