@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metaflow_protocol::tables::TABLES;
 use storage_api::{Storage, TableName, Timestamp};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 /// How long rows are kept, by table and in all. The dictionary is kept for ever: rows are numbers without it.
 ///
@@ -133,7 +133,7 @@ impl Sweeper {
             match self.storage.drop_before(&name, limit).await {
                 Ok(()) => {
                     self.done.insert(table.name, limit);
-                    info!(table = table.name, before = %limit, "dropped old rows");
+                    debug!(table = table.name, before = %limit, "dropped old rows");
                 }
                 Err(error) => warn!(table = table.name, %error, "old rows stay until the next try"),
             }

@@ -167,6 +167,16 @@ pub(crate) fn explain(directory: &Path, error: OpenError) -> Failure {
         OpenError::NewerFormat { .. } | OpenError::Limits(_) | OpenError::Elsewhere { .. } => {
             Failure::configuration(error.to_string())
         }
+        OpenError::Io { path, source } if path.starts_with("s3:") => match source.kind() {
+            std::io::ErrorKind::PermissionDenied => Failure::permission(format!(
+                "{error}: see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's rights"
+            )),
+            std::io::ErrorKind::NotFound => Failure::configuration(format!("{error}: make the bucket first")),
+            std::io::ErrorKind::AlreadyExists => Failure::configuration(source.to_string()),
+            _ => {
+                Failure::unavailable(format!("{error}: start again when the bucket can be reached (AWS_ENDPOINT_URL)"))
+            }
+        },
         OpenError::Io { source, .. } => match source.kind() {
             std::io::ErrorKind::PermissionDenied => {
                 Failure::permission(format!("{error}: run as its owner or choose another directory with --data"))

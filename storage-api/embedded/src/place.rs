@@ -24,20 +24,23 @@ pub(crate) fn claim(root: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         stored: stored.to_owned(),
         asked: disk.sealed_in().unwrap_or("the directory").to_owned(),
     };
-    match (disk.sealed_in(), stands) {
-        (None, None) => Ok(()),
-        (None, Some(text)) => Err(elsewhere(text.lines().next().unwrap_or_default())),
-        (Some(asked), Some(text)) => {
-            let (stored, mark) = text.split_once('\n').unwrap_or((&text, ""));
-            if stored != asked {
-                return Err(elsewhere(stored));
-            }
-            disk.claim(mark.trim()).map_err(fail)
-        }
-        (Some(asked), None) => {
-            if disk.read(&root.join("MANIFEST")).is_ok() {
-                return Err(elsewhere("the directory"));
-            }
+    // Nothing was stored yet, perhaps because the first place could not be reached: another one may be chosen.
+    let names = disk.list(root).map_err(|error| OpenError::io(root, error))?;
+    let fresh = !names.iter().any(|name| name == "MANIFEST" || name == "log");
+    let stands = stands.as_deref().map(|text| text.split_once('\n').unwrap_or((text, "")));
+    let Some(asked) = disk.sealed_in() else {
+        return match stands {
+            Some((stored, _)) if !fresh => Err(elsewhere(stored)),
+            Some(_) => disk.remove(&path).map_err(fail),
+            None => Ok(()),
+        };
+    };
+    let take = |mark: &str| disk.claim(mark).map_err(|error| OpenError::io(Path::new(asked), error));
+    match stands {
+        Some((stored, mark)) if stored == asked => take(mark.trim()),
+        Some((stored, _)) if !fresh => Err(elsewhere(stored)),
+        None if !fresh => Err(elsewhere("the directory")),
+        _ => {
             let random = || RandomState::new().build_hasher().finish();
             let mark = format!("{:016x}{:016x}", random(), random());
             let write = || {
@@ -47,7 +50,7 @@ pub(crate) fn claim(root: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
                 disk.sync_dir(root)
             };
             write().map_err(fail)?;
-            disk.claim(&mark).map_err(fail)
+            take(&mark)
         }
     }
 }

@@ -374,8 +374,11 @@ fn a_bucket_that_refuses_or_never_answers_is_an_error_that_says_so() {
         assert_eq!(source.kind(), std::io::ErrorKind::PermissionDenied, "{error}");
         let silent = stubborn(None);
         let error = open(folder.path(), &silent, "x").await.unwrap_err();
-        let OpenError::Io { source, .. } = &error else { panic!("{error}") };
+        let OpenError::Io { path, source } = &error else { panic!("{error}") };
         assert_eq!(source.kind(), std::io::ErrorKind::Other, "{error}");
+        assert_eq!(path, Path::new("s3://rows/x"));
+        // Nothing was stored, so any other place will do.
+        Embedded::open(folder.path(), quiet()).await.unwrap().close().await;
     });
 }
 
