@@ -277,7 +277,8 @@ fn in_bucket(error: object_store::Error) -> io::Error {
         Error::AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
         _ => io::ErrorKind::Other,
     };
-    io::Error::new(kind, error)
+    // Servers answer with pages of XML; an error is one line.
+    io::Error::new(kind, error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 impl fmt::Debug for Bucket {
