@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::retention::{Retention, parse_bytes};
 use crate::store::StoreAt;
 
 /// Takes in what agents observe, keeps it, and answers SQL about it.
@@ -12,6 +13,7 @@ use crate::store::StoreAt;
 /// Examples:
 ///   metaflow-server run --data /var/lib/metaflow --listen-postgres 127.0.0.1:5433
 ///   metaflow-server sql "SELECT endpoint, count(*) FROM calls GROUP BY 1" --server 127.0.0.1:7700
+///   metaflow-server check --data /var/lib/metaflow
 ///   psql -h 127.0.0.1 -p 5433 -U metaflow metaflow
 #[derive(Debug, Parser)]
 #[command(name = "metaflow-server", version, verbatim_doc_comment)]
@@ -31,6 +33,8 @@ pub enum Command {
     Run(RunOptions),
     /// Ask one question.
     Sql(SqlOptions),
+    /// Read everything that a stopped server keeps, and say whether it is whole.
+    Check(CheckOptions),
 }
 
 /// How to serve.
@@ -39,10 +43,17 @@ pub struct RunOptions {
     /// Directory in which everything is kept; made if it is not there.
     #[arg(long, value_name = "DIR", required_unless_present = "storage")]
     pub data: Option<PathBuf>,
-    /// Where rows are kept, instead of in --data: memory: (gone at the end), file:///DIR, or
-    /// clickhouse://[USER[:PASSWORD]@]HOST[:8123]/DATABASE[?cluster=NAME].
-    #[arg(long, value_name = "URL")]
+    /// Where rows are kept: embedded:///DIR (which --data DIR is short for), clickhouse://[USER[:PASSWORD]@]HOST[:8123]/DATABASE[?cluster=NAME]
+    /// or memory:// (gone at the end). Settings of the first follow a question mark: durability=memory|os|disk, memory=256MiB,
+    /// flush_after=60s, sealed=s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub storage: Option<StoreAt>,
+    /// How long rows are kept: 72h for all tables, calls=72h,metrics_1m=30d for some, 7d,metrics_1m=forever for both.
+    #[arg(long, value_name = "TIMES", default_value = "forever")]
+    pub retention: Retention,
+    /// Most bytes of sealed files, as in 50GiB; beyond them the oldest files of all tables go first.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub retention_bytes: Option<u64>,
     /// Where agents (gRPC) and questions (HTTP) come in.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7700")]
     pub listen: SocketAddr,
@@ -70,6 +81,32 @@ pub struct SqlOptions {
     pub output: Option<OutputFormat>,
 }
 
+/// What to check, and whether to mend it.
+#[derive(Debug, Clone, Args)]
+pub struct CheckOptions {
+    /// The directory of the store; no server may be running on it.
+    #[arg(long, value_name = "DIR", required_unless_present = "storage")]
+    pub data: Option<PathBuf>,
+    /// The store as a URL, embedded:///DIR?sealed=s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub storage: Option<StoreAt>,
+    /// Save what is readable of damaged files, keep those in quarantine/, and take out of the store what is lost.
+    #[arg(long)]
+    pub repair: bool,
+    /// How to write what was found.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: CheckFormat,
+}
+
+/// How the result of a check is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// Lines for the eye.
+    Text,
+    /// One object.
+    Json,
+}
+
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
@@ -87,7 +124,7 @@ pub enum OutputFormat {
 pub fn log_to_stderr(cli: &Cli) {
     let default = match cli.command {
         Command::Run(_) => "info",
-        Command::Sql(_) => "warn",
+        Command::Sql(_) | Command::Check(_) => "warn",
     };
     let filter = cli.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));

@@ -11,6 +11,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// 1: a check found something.
+    pub(crate) fn check(text: impl Into<String>) -> Self {
+        Self { code: 1, text: text.into() }
+    }
+
     /// 2: the command line, or the SQL on it, is wrong.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self { code: 2, text: text.into() }

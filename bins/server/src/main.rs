@@ -26,6 +26,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(options) => metaflow_server::run(options).await,
         Command::Sql(options) => metaflow_server::sql(options).await,
+        Command::Check(options) => metaflow_server::check(options).await,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::StoreAt;
 pub async fn run(options: RunOptions) -> Result<(), Failure> {
     let store = match (options.storage, options.data) {
         (Some(store), _) => store,
-        (None, Some(directory)) => StoreAt::Directory(directory),
+        (None, Some(directory)) => StoreAt::directory(directory),
         (None, None) => return Err(Failure::usage("say where to keep the data with --data DIR")),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::from_io)?;
@@ -23,7 +23,7 @@ pub async fn run(options: RunOptions) -> Result<(), Failure> {
         listen: Some(options.listen),
         listen_postgres: options.listen_postgres,
         insecure: options.insecure,
-        limits: Limits::default(),
+        limits: Limits { retention: options.retention.with_bytes(options.retention_bytes), ..Limits::default() },
     };
     let server = Server::start(config).await?;
     if let Some(address) = server.address() {

@@ -5,17 +5,20 @@ use std::time::Duration;
 use anyhow::Context;
 use metaflow_protocol::WireLimits;
 use metaflow_query::{QueryEngine, QueryLimits};
+use metaflow_storage_embedded::{Embedded, Stats};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::failure::Failure;
 use crate::ingest::Ingest;
 use crate::names::Names;
-use crate::store::StoreAt;
-use crate::{http, postgres, store};
+use crate::retention::{Retention, Sweeper};
+use crate::store::{Opened, StoreAt};
+use crate::{http, ingest, postgres, store};
 
 /// What a server is made of.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub struct Limits {
     pub ingests: usize,
     /// Longest time a client may take to send a request, and longest time in which a batch is stored.
     pub request_time: Duration,
+    /// How long rows are kept.
+    pub retention: Retention,
     /// How long running requests may go on after the server was told to end.
     pub grace: Duration,
 }
@@ -57,6 +62,7 @@ impl Default for Limits {
             connections: 1024,
             ingests: 16,
             request_time: Duration::from_secs(30),
+            retention: Retention::default(),
             grace: Duration::from_secs(10),
         }
     }
@@ -91,10 +97,11 @@ impl Server {
         // Ports first: a server that cannot listen leaves its store alone.
         let http_listener = bind(listen, "--listen").await?;
         let postgres_listener = bind(listen_postgres, "--listen-postgres").await?;
-        let storage = store::open(&place).await?;
+        let Opened { storage, embedded } = store::open(&place, limits.retention.bytes).await?;
         let failed = |error: anyhow::Error| Failure::unavailable(format!("{error:#}"));
         let names = Arc::new(Names::load(Arc::clone(&storage), random_epoch()).await.map_err(failed)?);
-        let (ingest, tables) = Ingest::new(Arc::clone(&storage), Arc::clone(&names)).await.map_err(failed)?;
+        let (ingest, tables) =
+            Ingest::new(Arc::clone(&storage), Arc::clone(&names), limits.retention.clone()).await.map_err(failed)?;
         let queries = query_runtime().map_err(failed)?;
         let engine =
             QueryEngine::new(&storage, tables, &names.writers(), limits.query.clone(), queries.handle().clone())
@@ -109,6 +116,11 @@ impl Server {
             listeners: Vec::new(),
             queries: Some(queries),
         };
+        // Whoever only asks drops nothing.
+        if http_listener.is_some() || postgres_listener.is_some() {
+            let sweeper = Sweeper::new(Arc::clone(&storage), limits.retention.clone());
+            server.listeners.push(tokio::spawn(tidy(sweeper, embedded, stop.clone())));
+        }
         if let Some(listener) = http_listener {
             server.address = listener.local_addr().ok();
             let router = http::router(Arc::clone(&engine), Arc::new(ingest), &limits);
@@ -155,6 +167,26 @@ impl Drop for Server {
         if let Some(queries) = self.queries.take() {
             queries.shutdown_background();
         }
+    }
+}
+
+/// Once a minute: drops what is too old, and says what the store did on its own.
+async fn tidy(mut sweeper: Sweeper, embedded: Option<Arc<Embedded>>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(60));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = Stats::default();
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        sweeper.sweep(ingest::now()).await;
+        let Some(stats) = embedded.as_ref().map(|store| store.stats()) else { continue };
+        if stats.rows_expired > before.rows_expired {
+            let (rows, files) = (stats.rows_expired - before.rows_expired, stats.files_expired - before.files_expired);
+            warn!(rows, files, "dropped the oldest files: the sealed files reached the bound of --retention-bytes");
+        }
+        if stats.failures() > before.failures() {
+            let last = stats.last_failure.as_deref().unwrap_or_default();
+            warn!(failures = stats.failures() - before.failures(), last, "the store failed at some of its work");
+        }
+        before = stats;
     }
 }
 

@@ -47,7 +47,7 @@ async fn from_directory(directory: std::path::PathBuf, statement: &str, format: 
         return Err(Failure::usage(format!("{} is no directory", directory.display())));
     }
     let config = Config {
-        store: StoreAt::Directory(directory),
+        store: StoreAt::directory(directory),
         listen: None,
         listen_postgres: None,
         insecure: false,

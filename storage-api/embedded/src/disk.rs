@@ -36,7 +36,7 @@ pub trait Disk: Debug + Send + Sync {
     /// Makes safe what a file holds.
     fn sync_file(&self, path: &Path) -> io::Result<()>;
 
-    /// The names in a directory; none if there is no such directory.
+    /// The names in a directory, of files and of directories; none if there is no such directory.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
 
     /// Gives a file another name, in place of what has it.
@@ -47,6 +47,18 @@ pub trait Disk: Debug + Send + Sync {
 
     /// Makes safe which files a directory holds.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Where sealed files lie, if that is not the directory.
+    fn sealed_in(&self) -> Option<&str> {
+        None
+    }
+
+    /// Makes that place the store's own, of which this is the mark. Fails with [`io::ErrorKind::AlreadyExists`] when it
+    /// is another store's.
+    fn claim(&self, store: &str) -> io::Result<()> {
+        let _ = store;
+        Ok(())
+    }
 }
 
 /// A file being written from its beginning.

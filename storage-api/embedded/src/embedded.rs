@@ -25,11 +25,12 @@ use crate::error::Failure;
 use crate::keeper::{Keeper, Task};
 use crate::log::{Log, Pending, Request};
 use crate::manifest::{FileEntry, TableEntry};
+use crate::place::claim;
 use crate::provider::{Provider, extension};
 use crate::record::Record;
 use crate::recovery::recover;
 use crate::state::Shared;
-use crate::{OpenError, Options, RecoveryReport, Stats, parquet_file, pushdown};
+use crate::{Disk, OpenError, Options, RecoveryReport, Stats, pushdown, reading};
 
 /// A store in a directory.
 ///
@@ -64,10 +65,8 @@ impl Embedded {
         let disk = options.disk.clone();
         let io = |error| OpenError::io(root, error);
         disk.create_dir(root).map_err(io)?;
-        let lock = disk.lock(&root.join("LOCK")).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked { path: root.to_owned() },
-            _ => io(error),
-        })?;
+        let lock = lock(root, &*disk)?;
+        claim(root, &*disk)?;
         let recovered = recover(root, options)?;
         let shared = Arc::new(recovered.shared);
         let (keeper, tasks) = Keeper::new();
@@ -104,7 +103,7 @@ impl Embedded {
         self.ask(Task::Flush).await
     }
 
-    /// Merges small files now.
+    /// Merges small files now, and lets go of the oldest ones beyond [`crate::Limits::sealed_bytes`].
     ///
     /// # Errors
     /// When reading or writing fails; the files are then as they were.
@@ -119,7 +118,7 @@ impl Embedded {
     pub async fn check(&self) -> Result<Vec<PathBuf>, BackendError> {
         let check = |shared: &Shared| {
             let files: Vec<_> = shared.tables().values().flat_map(|table| table.files.clone()).collect();
-            let damaged = files.iter().filter(|file| parquet_file::checked(file).is_err());
+            let damaged = files.iter().filter(|file| reading::checked(file).is_err());
             Ok(damaged.map(|file| file.path.clone()).collect())
         };
         self.blocking(check).await
@@ -149,6 +148,9 @@ impl Embedded {
             flush_failures: counters.flush_failures.get(),
             merges: counters.merges.get(),
             merge_failures: counters.merge_failures.get(),
+            read_failures: counters.read_failures.get(),
+            files_expired: counters.files_expired.get(),
+            rows_expired: counters.rows_expired.get(),
             footers_forgotten: self.shared.footers.forgotten(),
             last_failure: counters.last_failure(),
             ..Stats::default()
@@ -323,6 +325,15 @@ impl Drop for Embedded {
     }
 }
 
+/// Takes the store for this process alone, as long as the answer lives.
+pub(crate) fn lock(root: &Path, disk: &dyn Disk) -> Result<Box<dyn Any + Send + Sync>, OpenError> {
+    disk.lock(&root.join("LOCK")).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked { path: root.to_owned() },
+        io::ErrorKind::NotFound => OpenError::Missing { path: root.to_owned() },
+        _ => OpenError::io(root, error),
+    })
+}
+
 fn create(shared: &Shared, wanted: &TableDefinition) -> Result<TableDefinition, CreateTableError> {
     let name = wanted.name().clone();
     let failed = |failure| CreateTableError::Backend(BackendError::retryable(failure));
@@ -408,7 +419,7 @@ fn limited(stream: BatchStream, limit: Option<usize>) -> BatchStream {
 }
 
 fn failed(error: DataFusionError) -> ScanError {
-    let retryable = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_));
+    let retryable = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) || Failure::may_pass(&error);
     let error = if retryable { BackendError::retryable(error) } else { BackendError::permanent(error) };
     ScanError::Backend(error)
 }

@@ -37,6 +37,16 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// Its sealed files lie in another place than the one it is opened with. Nothing was changed.
+    #[error("the sealed files of {} lie in {stored}, not in {asked}", path.display())]
+    Elsewhere {
+        /// The store.
+        path: PathBuf,
+        /// Where they lie.
+        stored: String,
+        /// Where they were to be looked for.
+        asked: String,
+    },
     /// The limits contradict themselves.
     #[error("limits: {0}")]
     Limits(&'static str),
@@ -75,6 +85,20 @@ impl Failure {
             cause = error.source();
         }
         Self { what, reason: error.to_string(), full }
+    }
+
+    /// Whether the system may do later what it did not do now. What is not there, not allowed or not what it should be stays so.
+    pub(crate) fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+        use io::ErrorKind::{InvalidData, InvalidInput, NotFound, PermissionDenied, UnexpectedEof, Unsupported};
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                let stays = [InvalidData, InvalidInput, NotFound, PermissionDenied, UnexpectedEof, Unsupported];
+                return !stays.contains(&error.kind());
+            }
+            cause = error.source();
+        }
+        false
     }
 
     pub(crate) fn into_append(self) -> AppendError {

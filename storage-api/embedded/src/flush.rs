@@ -27,7 +27,7 @@ pub(crate) fn flush(shared: &Shared, sealed: Sealed) -> Result<(), Failure> {
             Some(table) if !rows.is_empty() => {
                 let batches: Vec<_> = rows.iter().map(|rows| rows.batch.as_ref().clone()).collect();
                 let most_files = shared.options.limits.files_per_flush;
-                write_rows(shared, &table.definition, table.kept_from, &batches, most_files)?
+                write_rows(shared, &table.definition, table.kept_from, &batches, most_files, &[])?
             }
             _ => Vec::new(),
         };
@@ -59,13 +59,14 @@ pub(crate) fn flush(shared: &Shared, sealed: Sealed) -> Result<(), Failure> {
 }
 
 /// Splits rows by hour, sorts each hour and writes it as a file of its own, or several hours if there would be too many
-/// files. The names of the files are safe afterwards.
+/// files. The names of the files are safe afterwards. `replaces` are the files from which the rows come.
 pub(crate) fn write_rows(
     shared: &Shared,
     table: &TableDefinition,
     kept_from: Option<Timestamp>,
     batches: &[RecordBatch],
     most_files: usize,
+    replaces: &[u64],
 ) -> Result<Vec<Arc<DataFile>>, Failure> {
     let fail = |error: &(dyn std::error::Error + 'static)| Failure::new("rows could not be sorted", error);
     let kept = TimeRange { from: kept_from, until: None }.predicate(table.time_column());
@@ -96,8 +97,9 @@ pub(crate) fn write_rows(
             first,
             last,
             crc32c: 0,
+            tail: None,
         };
-        files.push(parquet_file::write(shared, table, &rows, entry)?);
+        files.push(parquet_file::write(shared, table, &rows, entry, replaces)?);
     }
     shared.disk().sync_dir(&folder).map_err(|error| fail(&error))?;
     Ok(files)
@@ -146,7 +148,8 @@ fn ascending(values: ArrayRef) -> SortColumn {
     SortColumn { values, options: Some(SortOptions { descending: false, nulls_first: true }) }
 }
 
-fn times(rows: &RecordBatch, time: usize) -> (i64, i64) {
+/// Times of the earliest and the latest row.
+pub(crate) fn times(rows: &RecordBatch, time: usize) -> (i64, i64) {
     let Some(times) = rows.column(time).as_primitive_opt::<TimestampNanosecondType>() else { return (0, 0) };
     times.values().iter().fold((i64::MAX, i64::MIN), |(first, last), &time| (first.min(time), last.max(time)))
 }

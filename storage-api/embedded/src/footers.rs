@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parquet::file::metadata::ParquetMetaData;
+use crate::reading::Footer;
 
 /// Footers of files that were read lately, so that a query does not read them again. The oldest goes first.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Footers {
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_file: HashMap<u64, Arc<ParquetMetaData>>,
+    by_file: HashMap<u64, Arc<Footer>>,
     /// Ids in the order they came; an id stands here exactly if it is a key above.
     order: VecDeque<u64>,
     forgotten: u64,
@@ -23,11 +23,11 @@ impl Footers {
         Self { most, inner: Mutex::default() }
     }
 
-    pub(crate) fn get(&self, file: u64) -> Option<Arc<ParquetMetaData>> {
+    pub(crate) fn get(&self, file: u64) -> Option<Arc<Footer>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).by_file.get(&file).cloned()
     }
 
-    pub(crate) fn put(&self, file: u64, footer: Arc<ParquetMetaData>) {
+    pub(crate) fn put(&self, file: u64, footer: Arc<Footer>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.by_file.insert(file, footer).is_none() {
             inner.order.push_back(file);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::error::Failure;
+use crate::expire::keep_within;
 use crate::flush::flush;
 use crate::log::Request;
 use crate::merge::merge_once;
@@ -62,7 +63,7 @@ impl Keeper {
                 Ok(Task::Poke) | Err(RecvTimeoutError::Timeout) => None,
                 Ok(Task::Flush(answer)) => Some(answer),
                 Ok(Task::Merge(answer)) => {
-                    let _ = answer.send(merge_all(shared));
+                    let _ = answer.send(merge_all(shared).and_then(|()| keep_within(shared)));
                     continue;
                 }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -77,6 +78,9 @@ impl Keeper {
             if !failing {
                 // What went wrong was counted; the files stay as they were and are tried again.
                 let _ = merge_all(shared);
+            }
+            if let Err(failure) = keep_within(shared) {
+                shared.counters.failed(&shared.counters.merge_failures, &failure);
             }
         }
     }

@@ -52,6 +52,16 @@ pub(crate) struct FileEntry {
     pub(crate) last: i64,
     /// Checksum of the whole file.
     pub(crate) crc32c: u32,
+    /// Of what comes behind the rows; none in files of versions that did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tail: Option<TailEntry>,
+}
+
+/// Page index and footer of a sealed file: everything from `offset` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TailEntry {
+    pub(crate) offset: u64,
+    pub(crate) crc32c: u32,
 }
 
 /// A [`BatchWindow`].
@@ -162,6 +172,12 @@ impl FileEntry {
     /// The file's name in its table's directory.
     pub(crate) fn name(&self) -> String {
         format!("{}-{}.parquet", self.hour, self.id)
+    }
+
+    /// Hour and id of a finished file, from its name.
+    pub(crate) fn parse_name(name: &str) -> Option<(i64, u64)> {
+        let (hour, id) = name.strip_suffix(".parquet")?.rsplit_once('-')?;
+        Some((hour.parse().ok()?, id.parse().ok()?))
     }
 
     /// Where the files of a table lie, below the store.

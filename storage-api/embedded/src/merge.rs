@@ -7,7 +7,7 @@ use storage_api::TableName;
 
 use crate::error::Failure;
 use crate::flush::write_rows;
-use crate::parquet_file;
+use crate::reading;
 use crate::state::{DataFile, Shared};
 
 /// So many small files of an hour are worth merging: each row is written about log₄(size of a full file ÷ size of a
@@ -20,12 +20,13 @@ pub(crate) fn merge_once(shared: &Shared) -> Result<bool, Failure> {
     let Some(table) = shared.snapshot(&name) else { return Ok(false) };
     let mut batches = Vec::new();
     for file in &inputs {
-        batches.extend(parquet_file::read(file)?);
+        batches.extend(reading::read(file)?);
     }
     // Into one file whatever hours it spans, so that every merge leaves fewer files than there were.
-    let outputs = write_rows(shared, &table.definition, table.kept_from, &batches, 1)?;
-    drop(batches);
     let replaced: BTreeSet<u64> = inputs.iter().map(|file| file.entry.id).collect();
+    let ids: Vec<u64> = replaced.iter().copied().collect();
+    let outputs = write_rows(shared, &table.definition, table.kept_from, &batches, 1, &ids)?;
+    drop(batches);
     let mut gone = false;
     let committed = shared.commit(
         |manifest| {

@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage_api::{DedupLimits, Durability};
+use storage_api::{DedupLimits, Durability, TableName};
 
 use crate::{Disk, OsDisk};
 
@@ -19,6 +20,8 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Keep 4 MiB of the disk in hand, by which retention still works when it is full.
     pub reserve: bool,
+    /// Tables of which [`Limits::sealed_bytes`] drops nothing: those without which others cannot be read.
+    pub lasting: BTreeSet<TableName>,
 }
 
 /// Bounds of a store. Each that is reached is counted in [`crate::Stats`].
@@ -41,6 +44,8 @@ pub struct Limits {
     pub files_per_flush: usize,
     /// Files whose footers are kept in memory for reading.
     pub footers: usize,
+    /// Bytes of sealed files; beyond them the oldest files go, whichever table they are of. None: as many as the disk holds.
+    pub sealed_bytes: Option<u64>,
     /// How batches are remembered.
     pub dedup: DedupLimits,
 }
@@ -54,6 +59,7 @@ impl Default for Options {
             limits: Limits::default(),
             disk: Arc::new(OsDisk),
             reserve: true,
+            lasting: BTreeSet::new(),
         }
     }
 }
@@ -84,6 +90,7 @@ impl Default for Limits {
             group_bytes: 8 << 20,
             files_per_flush: 64,
             footers: 1024,
+            sealed_bytes: None,
             dedup: DedupLimits::default(),
         }
     }

@@ -1,28 +1,32 @@
-//! Sealed files: how they are written and how they are read.
+//! Sealed files: how they are written. Ordinary Parquet, with what it takes to notice damage and to find the table again
+//! without a manifest in the footer's key-value metadata:
+//!
+//! | key | value |
+//! |---|---|
+//! | `metaflow.table`, `.description`, `.time`, `.sort` | what the Arrow schema of the table says beside its fields |
+//! | `metaflow.crc32c` | where the tail (page index and footer) begins; a space; 8 hex digits for each 64 KiB before it |
+//! | `metaflow.replaces` | ids of the files whose rows this one holds, separated by commas |
+//!
+//! The tail's own checksum stands in the manifest.
 
-use std::io::{self, Read, Write};
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, SchemaRef};
-use bytes::{Buf, Bytes};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn};
+use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnPath;
 use storage_api::{ColumnKind, TableDefinition};
 
 use crate::DiskFile;
 use crate::error::Failure;
-use crate::manifest::FileEntry;
+use crate::manifest::{FileEntry, TailEntry};
 use crate::state::{DataFile, Shared};
 
 /// Rows of a row group: what a filter can skip by the footer alone.
@@ -30,6 +34,12 @@ const ROW_GROUP: usize = 256 * 1024;
 /// Rows of a page: what it can skip by the page index.
 const PAGE_ROWS: usize = 8 * 1024;
 const LEVEL: i32 = 3;
+/// Bytes that share a checksum: what a read must read at least.
+pub(crate) const BLOCK: u64 = 64 << 10;
+/// Under which key their checksums stand.
+pub(crate) const SUMS: &str = "metaflow.crc32c";
+/// Under which key the ids of the files stand that this one replaces.
+pub(crate) const REPLACES: &str = "metaflow.replaces";
 /// One false answer in a hundred costs ten bits a value.
 const BLOOM_FALSE: f64 = 0.01;
 
@@ -39,27 +49,42 @@ pub(crate) fn write(
     table: &TableDefinition,
     rows: &RecordBatch,
     mut entry: FileEntry,
+    replaces: &[u64],
 ) -> Result<Arc<DataFile>, Failure> {
     let fail = |error: &(dyn std::error::Error + 'static)| Failure::new("a file could not be written", error);
     let disk = shared.disk();
     let place = shared.data_file(table.name(), entry.clone()).path.clone();
     let aside = place.with_extension("parquet.new");
     let file = disk.create(&aside).map_err(|error| fail(&error))?;
-    let sink = Summed { file, bytes: 0, crc: 0 };
+    let sink = Summed { file, bytes: 0, crc: 0, blocks: Vec::new(), tail: None };
     let write = || {
         let mut writer = ArrowWriter::try_new(sink, rows.schema(), Some(properties(table, rows.num_rows())))?;
         writer.write(rows)?;
+        // All but the tail is on its way now, so that the tail can hold its checksums.
+        writer.flush()?;
+        writer.sync()?;
+        let sums = writer.inner_mut().begin_tail();
+        let about: BTreeMap<_, _> = table.schema().metadata().iter().collect();
+        for (key, value) in about {
+            writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+        }
+        if !replaces.is_empty() {
+            let ids: Vec<String> = replaces.iter().map(u64::to_string).collect();
+            writer.append_key_value_metadata(KeyValue::new(REPLACES.to_owned(), ids.join(",")));
+        }
+        writer.append_key_value_metadata(KeyValue::new(SUMS.to_owned(), sums));
         let mut sink = writer.into_inner()?;
         sink.file.sync()?;
-        Ok::<_, ParquetError>((sink.bytes, sink.crc))
+        let Summed { bytes, crc, tail, .. } = sink;
+        Ok::<_, ParquetError>((bytes, crc, tail))
     };
     let written = write().and_then(|sums| {
         disk.rename(&aside, &place)?;
         Ok(sums)
     });
     match written {
-        Ok((bytes, crc)) => {
-            (entry.bytes, entry.crc32c) = (bytes, crc);
+        Ok(sums) => {
+            (entry.bytes, entry.crc32c, entry.tail) = sums;
             Ok(shared.data_file(table.name(), entry))
         }
         Err(error) => {
@@ -109,26 +134,6 @@ fn plain_sort(table: &TableDefinition) -> bool {
     table.sort_indices().iter().all(|&index| nested.is_none_or(|nested| index < nested))
 }
 
-/// All rows of a file, if its bytes are still those that were written.
-pub(crate) fn read(file: &DataFile) -> Result<Vec<RecordBatch>, Failure> {
-    let fail = |error: &(dyn std::error::Error + 'static)| Failure::new("a file could not be read", error);
-    let bytes = Bytes::from(checked(file)?);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| fail(&error))?;
-    let batches = reader.with_batch_size(PAGE_ROWS).build().map_err(|error| fail(&error))?;
-    batches.collect::<Result<_, _>>().map_err(|error| fail(&error))
-}
-
-/// The bytes of a file, if they are still those that were written.
-pub(crate) fn checked(file: &DataFile) -> Result<Vec<u8>, Failure> {
-    let bytes = file.disk().read(&file.path).map_err(|error| Failure::new("a file could not be read", &error))?;
-    if bytes.len() as u64 == file.entry.bytes && crc32c::crc32c(&bytes) == file.entry.crc32c {
-        return Ok(bytes);
-    }
-    file.set_damaged();
-    let reason = format!("the checksum of {} does not fit", file.path.display());
-    Err(Failure { what: "a file is damaged", reason, full: false })
-}
-
 /// The schema that rows of a file are written with: without metadata, which the manifest keeps.
 pub(crate) fn file_schema(table: &TableDefinition) -> SchemaRef {
     Arc::new(table.schema().as_ref().clone().with_metadata(Default::default()))
@@ -139,95 +144,49 @@ struct Summed {
     file: Box<dyn DiskFile>,
     bytes: u64,
     crc: u32,
+    /// Checksums of the blocks before the tail.
+    blocks: Vec<u32>,
+    tail: Option<TailEntry>,
+}
+
+impl Summed {
+    /// What comes from now on is the tail. Answers the checksums of what came before, as the tail says them.
+    fn begin_tail(&mut self) -> String {
+        self.tail = Some(TailEntry { offset: self.bytes, crc32c: 0 });
+        self.blocks.iter().fold(format!("{} ", self.bytes), |mut text, sum| {
+            let _ = write!(text, "{sum:08x}");
+            text
+        })
+    }
+
+    fn sum_blocks(&mut self, mut bytes: &[u8]) {
+        let mut at = self.bytes;
+        while !bytes.is_empty() {
+            let filled = at % BLOCK;
+            let (part, rest) = bytes.split_at(bytes.len().min((BLOCK - filled) as usize));
+            match self.blocks.last_mut().filter(|_| filled > 0) {
+                Some(sum) => *sum = crc32c::crc32c_append(*sum, part),
+                None => self.blocks.push(crc32c::crc32c(part)),
+            }
+            at += part.len() as u64;
+            bytes = rest;
+        }
+    }
 }
 
 impl Write for Summed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_all(bytes)?;
-        self.bytes += bytes.len() as u64;
         self.crc = crc32c::crc32c_append(self.crc, bytes);
+        match &mut self.tail {
+            Some(tail) => tail.crc32c = crc32c::crc32c_append(tail.crc32c, bytes),
+            None => self.sum_blocks(bytes),
+        }
+        self.bytes += bytes.len() as u64;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// A sealed file for readers that block.
-#[derive(Clone, Debug)]
-pub(crate) struct Ranges(pub(crate) Arc<DataFile>);
-
-impl Ranges {
-    fn range(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let mut parts = self.0.disk().read_ranges(&self.0.path, std::slice::from_ref(&range))?;
-        Ok(parts.pop().map(Bytes::from).unwrap_or_default())
-    }
-}
-
-impl Length for Ranges {
-    fn len(&self) -> u64 {
-        self.0.entry.bytes
-    }
-}
-
-impl ChunkReader for Ranges {
-    type T = Box<dyn Read + Send>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(Box::new(self.range(start..self.0.entry.bytes)?.reader()))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        Ok(self.range(start..start.saturating_add(length as u64))?)
-    }
-}
-
-/// A sealed file for readers that must not block: each read runs on the runtime's threads for such work.
-#[derive(Debug)]
-pub(crate) struct AsyncRanges {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) file: Arc<DataFile>,
-}
-
-impl AsyncFileReader for AsyncRanges {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        let file = Ranges(self.file.clone());
-        blocking(move || Ok(file.range(range)?)).boxed()
-    }
-
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        let file = self.file.clone();
-        blocking(move || {
-            let parts = file.disk().read_ranges(&file.path, &ranges)?;
-            Ok(parts.into_iter().map(Bytes::from).collect())
-        })
-        .boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        _: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let (shared, file) = (self.shared.clone(), self.file.clone());
-        async move {
-            let id = file.entry.id;
-            if let Some(footer) = shared.footers.get(id) {
-                return Ok(footer);
-            }
-            let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-            let footer = blocking(move || reader.parse_and_finish(&Ranges(file))).await?;
-            let footer = Arc::new(footer);
-            shared.footers.put(id, footer.clone());
-            Ok(footer)
-        }
-        .boxed()
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> parquet::errors::Result<T> + Send + 'static,
-) -> parquet::errors::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(ParquetError::External(Box::new(error))))
 }

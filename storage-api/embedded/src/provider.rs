@@ -28,7 +28,7 @@ use datafusion::physical_plan::union::UnionExec;
 use parquet::arrow::async_reader::AsyncFileReader;
 use storage_api::{TableName, widen};
 
-use crate::parquet_file::AsyncRanges;
+use crate::reading::AsyncRanges;
 use crate::state::{DataFile, Shared, Snapshot};
 
 /// All tables, for [`storage_api::Storage::extension`].
@@ -292,7 +292,7 @@ impl ParquetFileReaderFactory for Readers {
             .extension::<Arc<DataFile>>()
             .cloned()
             .ok_or_else(|| DataFusionError::Internal("a file that is not of this store".to_owned()))?;
-        Ok(Box::new(AsyncRanges { shared: self.0.clone(), file }))
+        Ok(Box::new(AsyncRanges::new(self.0.clone(), file)))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::frame::{HeaderError, Piece, SEGMENT_HEADER, Segment, VERSION};
 use crate::log::{log_folder, segment_path};
 use crate::manifest::{FileEntry, Manifest, ManifestError};
 use crate::record::{Parsed, Record};
+use crate::repair::keep_aside;
 use crate::report::{Damage, RecoveryReport};
 use crate::state::{Rows, Shared, Table, Tables, write_manifest};
 use crate::{Disk, Options};
@@ -29,7 +30,10 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(root: &Path, options: Options) -> Result<Recovered, OpenError> {
     let disk = options.disk.clone();
     let mut report = RecoveryReport::default();
-    let manifest = read_manifest(&*disk, root)?;
+    let manifest = match read_manifest(&*disk, root)? {
+        Some(manifest) => manifest,
+        None => new_store(&*disk, root)?,
+    };
     let mut tables = Tables::new();
     for (name, entry) in &manifest.tables {
         let path = root.join("MANIFEST");
@@ -47,30 +51,36 @@ pub(crate) fn recover(root: &Path, options: Options) -> Result<Recovered, OpenEr
     Ok(Recovered { shared, report, log })
 }
 
-/// The manifest, or that of a new store if there is nothing yet.
-fn read_manifest(disk: &dyn Disk, root: &Path) -> Result<Manifest, OpenError> {
+/// The manifest; none where no store is yet.
+pub(crate) fn read_manifest(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>, OpenError> {
     let path = root.join("MANIFEST");
     let io = |error| OpenError::io(&path, error);
     let bytes = match disk.read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A new store writes its manifest before anything else, so one with a log has lost it.
-            if disk.list(&log_folder(root)).map_err(io)?.iter().any(|name| name.ends_with(".log")) {
-                return Err(OpenError::Missing { path });
-            }
-            let manifest = Manifest { log_from: 1, next_file: 1, tables: BTreeMap::new() };
-            let failed = |failure: crate::error::Failure| io(io::Error::other(failure));
-            disk.create_dir(&log_folder(root)).map_err(io)?;
-            disk.create_dir(&root.join("tables")).map_err(io)?;
-            write_manifest(disk, root, &manifest).map_err(failed)?;
-            return Ok(manifest);
+            // A new store writes its manifest before anything else, so one with a log or tables has lost it.
+            let log = disk.list(&log_folder(root)).map_err(io)?;
+            let tables = disk.list(&root.join("tables")).map_err(io)?;
+            return match log.iter().any(|name| name.ends_with(".log")) || !tables.is_empty() {
+                true => Err(OpenError::Missing { path }),
+                false => Ok(None),
+            };
         }
         Err(error) => return Err(io(error)),
     };
-    Manifest::decode(&bytes).map_err(|error| match error {
+    Manifest::decode(&bytes).map(Some).map_err(|error| match error {
         ManifestError::Newer(found) => OpenError::NewerFormat { path: path.clone(), found, known: 1 },
         ManifestError::Damaged(reason) => OpenError::Damaged { path: path.clone(), reason },
     })
+}
+
+fn new_store(disk: &dyn Disk, root: &Path) -> Result<Manifest, OpenError> {
+    let manifest = Manifest { log_from: 1, next_file: 1, tables: BTreeMap::new() };
+    let io = |error| OpenError::io(root, error);
+    disk.create_dir(&log_folder(root)).map_err(io)?;
+    disk.create_dir(&root.join("tables")).map_err(io)?;
+    write_manifest(disk, root, &manifest).map_err(|failure| io(io::Error::other(failure)))?;
+    Ok(manifest)
 }
 
 /// Finds the files that the manifest names, and removes those that it does not: a crash left them before they counted.
@@ -103,9 +113,7 @@ fn find_files(shared: &Shared, manifest: &Manifest, report: &mut RecoveryReport)
 
 /// `HOUR-ID.parquet`, finished or not.
 fn is_ours(name: &str) -> bool {
-    let stem = name.strip_suffix(".new").unwrap_or(name).strip_suffix(".parquet");
-    let parts = stem.and_then(|stem| stem.rsplit_once('-'));
-    parts.is_some_and(|(hour, id)| hour.parse::<i64>().is_ok() && id.parse::<u64>().is_ok())
+    FileEntry::parse_name(name.strip_suffix(".new").unwrap_or(name)).is_some()
 }
 
 /// What reading the log again brings.
@@ -219,18 +227,8 @@ impl Replay<'_> {
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(damage);
         }
-        let folder = self.shared.root.join("quarantine");
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let copy = folder.join(format!("{stem}-{offset}.bin"));
-        let keep = || {
-            let disk = self.shared.disk();
-            disk.create_dir(&folder)?;
-            let mut file = disk.create(&copy)?;
-            file.write_all(bytes)?;
-            file.sync()?;
-            disk.sync_dir(&folder)
-        };
-        keep().map_err(|error| OpenError::io(&copy, error))?;
+        let copy = keep_aside(self.shared.disk(), &self.shared.root, &format!("{stem}-{offset}.bin"), bytes)?;
         Ok(Damage { copy: Some(copy), ..damage })
     }
 }

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// What opening a store found and did. Nothing of it needs to be answered; a server logs it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RecoveryReport {
     /// Log segments that were read.
@@ -25,7 +27,7 @@ pub struct RecoveryReport {
 }
 
 /// Bytes of a file that are not what was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// The file.
     pub path: PathBuf,

@@ -139,6 +139,12 @@ impl Shared {
         Ok(())
     }
 
+    /// The files that the manifest names, there or not.
+    pub(crate) fn entries(&self, table: &TableName) -> Vec<FileEntry> {
+        let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        manifest.tables.get(table.as_str()).map(|entry| entry.files.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn take_reserve(&self) {
         if self.options.reserve {
             self.reserve.take(self.disk(), &self.root);

@@ -33,6 +33,12 @@ pub struct Stats {
     pub merges: u64,
     /// Times that this failed; the files stayed as they were.
     pub merge_failures: u64,
+    /// Sealed files that were let go for the bound of [`crate::Limits::sealed_bytes`].
+    pub files_expired: u64,
+    /// Their rows.
+    pub rows_expired: u64,
+    /// Reads of sealed files that failed, or met bytes that are not those that were written; the queries that needed them failed.
+    pub read_failures: u64,
     /// Windows of senders that were forgotten for lack of room.
     pub windows_forgotten: u64,
     /// Footers of files that were forgotten for lack of room, and had to be read again.
@@ -49,6 +55,13 @@ pub struct Stats {
     pub file_bytes: u64,
 }
 
+impl Stats {
+    /// Failures of every kind.
+    pub fn failures(&self) -> u64 {
+        self.log_failures + self.flush_failures + self.merge_failures + self.read_failures
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) batches: Counter,
@@ -63,6 +76,9 @@ pub(crate) struct Counters {
     pub(crate) flush_failures: Counter,
     pub(crate) merges: Counter,
     pub(crate) merge_failures: Counter,
+    pub(crate) read_failures: Counter,
+    pub(crate) files_expired: Counter,
+    pub(crate) rows_expired: Counter,
     last_failure: Mutex<Option<String>>,
 }
 

@@ -64,6 +64,7 @@ async fn health(State(shared): State<Shared>) -> Response {
         "batches": count.batches.load(Ordering::Relaxed),
         "rows": count.rows.load(Ordering::Relaxed),
         "refused": count.refused.load(Ordering::Relaxed),
+        "too_old": count.too_old.load(Ordering::Relaxed),
         "names": names.names,
         "names_overflowed": names.overflowed,
     });

@@ -67,7 +67,7 @@ async fn agents_that_bring_the_same_new_names_at_once_share_their_numbers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_are_there_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let at = StoreAt::Directory(folder.path().to_owned());
+    let at = StoreAt::directory(folder.path());
     for life in 0..3u64 {
         let server = Server::start(config(at.clone())).await.unwrap();
         let address = server.address().unwrap();

@@ -185,6 +185,7 @@ impl Process {
     pub(crate) fn start(data: &Path) -> Self {
         use std::io::{BufRead, BufReader};
         let mut child = Command::new(PROGRAM)
+            // The rows of the tests have a fixed time.
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .stderr(Stdio::piped())

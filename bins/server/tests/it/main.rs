@@ -7,5 +7,6 @@ mod crash;
 mod hostile;
 mod http;
 mod ingest;
+mod keeping;
 mod lab;
 mod postgres;

@@ -11,11 +11,14 @@ use storage_api::{IngestBatch, Storage};
 use tempfile::TempDir;
 
 use crate::sim_disk::Dice;
-use crate::support::{id, name, open, plain, rows, run, values};
+use crate::support::{id, name, plain, quiet, rows, run, values};
 
 const FOLDER: &str = "METAFLOW_TEST_STORE";
+/// Where the bucket's server is, if sealed files lie there.
+const ENDPOINT: &str = "METAFLOW_TEST_ENDPOINT";
 const FIRST: &str = "METAFLOW_TEST_FIRST";
-const ROUNDS: usize = 20;
+/// So often is it killed, unless `METAFLOW_ROUNDS` says another number.
+const ROUNDS: usize = 50;
 
 /// The process that is killed. On its own this test has nothing to do.
 #[test]
@@ -27,7 +30,8 @@ fn a_process_that_appends_until_it_is_killed() {
     run(async {
         // Small bounds and short waits, so that kills meet flushes and merges too.
         let limits = Limits { flush: 16 << 10, ..Limits::default() };
-        let options = Options { flush_after: Duration::from_millis(20), limits, ..Options::default() };
+        let usual = options(Path::new(&folder), std::env::var(ENDPOINT).ok().as_deref());
+        let options = Options { flush_after: Duration::from_millis(20), limits, ..usual };
         let store = std::sync::Arc::new(Embedded::open(Path::new(&folder), options).await.unwrap());
         store.create_table(&plain()).await.unwrap();
         let first: u64 = first.parse().unwrap();
@@ -49,14 +53,36 @@ fn a_process_that_appends_until_it_is_killed() {
 
 #[test]
 fn what_a_killed_process_acknowledged_is_there_once() {
+    kill(std::env::var("METAFLOW_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap()), None);
+}
+
+#[cfg(feature = "object-store")]
+#[test]
+fn what_a_killed_process_acknowledged_is_there_once_with_its_files_in_a_bucket() {
+    let Some(server) = crate::bucket::S3::start() else { return };
+    kill(8, Some(&server.endpoint()));
+}
+
+#[cfg(feature = "object-store")]
+fn options(folder: &Path, endpoint: Option<&str>) -> Options {
+    endpoint.map_or_else(quiet, |endpoint| crate::bucket::options(folder, endpoint, "killed"))
+}
+
+#[cfg(not(feature = "object-store"))]
+fn options(_: &Path, _: Option<&str>) -> Options {
+    quiet()
+}
+
+fn kill(rounds: usize, endpoint: Option<&str>) {
     let folder = TempDir::new().unwrap();
     let mut dice = Dice(std::process::id().into());
     let (mut acknowledged, mut next) = (BTreeSet::new(), 0);
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kill::a_process_that_appends_until_it_is_killed", "--nocapture"])
             .env(FOLDER, folder.path())
             .env(FIRST, next.to_string())
+            .envs(endpoint.map(|endpoint| (ENDPOINT, endpoint)))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -77,7 +103,7 @@ fn what_a_killed_process_acknowledged_is_there_once() {
         }
         child.wait().unwrap();
         let found = run(async {
-            let store = open(folder.path()).await;
+            let store = Embedded::open(folder.path(), options(folder.path(), endpoint)).await.unwrap();
             assert!(store.recovery().is_complete(), "{}", store.recovery());
             let found = values(&store).await;
             store.close().await;
@@ -89,5 +115,6 @@ fn what_a_killed_process_acknowledged_is_there_once() {
         assert!(lost.is_empty(), "round {round}: {lost:?} were acknowledged and are lost");
         next = whole.last().map_or(next, |last| (last / 4 + 1) * 4);
     }
-    assert!(acknowledged.len() > ROUNDS, "{} batches are too few to say anything", acknowledged.len());
+    println!("{rounds} kills, {} batches were acknowledged, none is lost", acknowledged.len());
+    assert!(acknowledged.len() > rounds, "{} batches are too few to say anything", acknowledged.len());
 }

@@ -7,10 +7,15 @@
     reason = "a test fails by panicking and says what it skips"
 )]
 
+#[cfg(feature = "object-store")]
+mod bucket;
+mod check;
 mod conformance;
 mod crash;
 mod golden;
 mod kill;
+mod peers;
+mod python;
 mod sim_disk;
 mod store;
 mod support;

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ pub(crate) struct SimDisk<M>(Arc<Mutex<Inner<M>>>);
 struct Inner<M> {
     names: BTreeMap<PathBuf, usize>,
     folders: BTreeSet<PathBuf>,
-    contents: Vec<Vec<u8>>,
+    contents: Vec<Arc<Vec<u8>>>,
     events: Vec<Event<M>>,
     /// Operations that change something, so far.
     changes: usize,
@@ -82,7 +83,7 @@ impl<M: Clone> SimDisk<M> {
         Self::with(BTreeMap::new(), BTreeSet::new(), Vec::new())
     }
 
-    fn with(names: BTreeMap<PathBuf, usize>, folders: BTreeSet<PathBuf>, contents: Vec<Vec<u8>>) -> Self {
+    fn with(names: BTreeMap<PathBuf, usize>, folders: BTreeSet<PathBuf>, contents: Vec<Arc<Vec<u8>>>) -> Self {
         let events = Vec::new();
         Self(Arc::new(Mutex::new(Inner { names, folders, contents, events, changes: 0, fault: None, full: false })))
     }
@@ -112,13 +113,13 @@ impl<M: Clone> SimDisk<M> {
     /// Every file with its bytes.
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let inner = self.0.lock().unwrap();
-        inner.names.iter().map(|(name, &file)| (name.clone(), inner.contents[file].clone())).collect()
+        inner.names.iter().map(|(name, &file)| (name.clone(), inner.contents[file].to_vec())).collect()
     }
 
     pub(crate) fn flip(&self, path: &Path, bit: usize) {
         let mut inner = self.0.lock().unwrap();
         let file = inner.names[path];
-        inner.contents[file][bit / 8] ^= 1 << (bit % 8);
+        Arc::make_mut(&mut inner.contents[file])[bit / 8] ^= 1 << (bit % 8);
     }
 
     /// A copy that shares nothing.
@@ -129,26 +130,20 @@ impl<M: Clone> SimDisk<M> {
 
     /// What a crash after the first events leaves of a disk that was `base` before them.
     pub(crate) fn crash(base: &Self, events: &[Event<M>], dice: &mut Dice) -> Self {
-        let base = base.0.lock().unwrap();
-        let mut safe = Safe {
-            names: base.names.clone(),
-            folders: base.folders.clone(),
-            contents: base.contents.clone(),
-            unsafe_writes: BTreeMap::new(),
-            doomed_writes: BTreeMap::new(),
-            unsafe_names: BTreeMap::new(),
-        };
+        let mut safe = Safe::of(base);
         events.iter().for_each(|event| safe.apply(event));
-        safe.lose_power(dice);
-        Self::with(safe.names, safe.folders, safe.contents)
+        safe.crash(dice).0
     }
 }
 
 /// What is safe, and what is not yet.
-struct Safe<M> {
+#[derive(Clone)]
+pub(crate) struct Safe<M> {
+    /// How often something has become safe or doomed.
+    version: u64,
     names: BTreeMap<PathBuf, usize>,
     folders: BTreeSet<PathBuf>,
-    contents: Vec<Vec<u8>>,
+    contents: Vec<Arc<Vec<u8>>>,
     unsafe_writes: BTreeMap<usize, Vec<(usize, Vec<u8>)>>,
     doomed_writes: BTreeMap<usize, Vec<(usize, Vec<u8>)>>,
     /// By folder.
@@ -156,11 +151,39 @@ struct Safe<M> {
 }
 
 impl<M: Clone> Safe<M> {
-    fn apply(&mut self, event: &Event<M>) {
+    /// A disk on which everything is safe.
+    pub(crate) fn of(disk: &SimDisk<M>) -> Self {
+        let disk = disk.0.lock().unwrap();
+        Self {
+            version: 0,
+            names: disk.names.clone(),
+            folders: disk.folders.clone(),
+            contents: disk.contents.clone(),
+            unsafe_writes: BTreeMap::new(),
+            doomed_writes: BTreeMap::new(),
+            unsafe_names: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What a crash now leaves, and a number that is the same for the same disk.
+    pub(crate) fn crash(&self, dice: &mut Dice) -> (SimDisk<M>, (u64, u64)) {
+        let mut left = self.clone();
+        let survivors = left.lose_power(dice);
+        (SimDisk::with(left.names, left.folders, left.contents), (self.version, survivors))
+    }
+
+    pub(crate) fn apply(&mut self, event: &Event<M>) {
+        if matches!(event, Event::Sync(_) | Event::SyncFailed(_) | Event::SyncDir(_)) {
+            self.version += 1;
+        }
         match event {
             Event::Create(path, file) => {
                 if self.contents.len() <= *file {
-                    self.contents.resize(*file + 1, Vec::new());
+                    self.contents.resize(*file + 1, Arc::default());
                 }
                 self.name(path, event);
             }
@@ -169,7 +192,7 @@ impl<M: Clone> Safe<M> {
             }
             Event::Sync(file) => {
                 for (offset, bytes) in self.unsafe_writes.remove(file).unwrap_or_default() {
-                    put(&mut self.contents[*file], offset, &bytes);
+                    put(Arc::make_mut(&mut self.contents[*file]), offset, &bytes);
                 }
             }
             Event::SyncFailed(file) => {
@@ -210,7 +233,9 @@ impl<M: Clone> Safe<M> {
         }
     }
 
-    fn lose_power(&mut self, dice: &mut Dice) {
+    /// Answers a number that says what survived.
+    fn lose_power(&mut self, dice: &mut Dice) -> u64 {
+        let mut survivors = DefaultHasher::new();
         // Nothing, everything, the beginning, or any part of what was unsafe.
         let how = dice.below(4);
         let mut left = dice.below(12);
@@ -223,9 +248,10 @@ impl<M: Clone> Safe<M> {
             }
             _ => dice.below(2) == 0,
         };
-        for names in std::mem::take(&mut self.unsafe_names).into_values() {
-            for event in names {
+        for (folder, names) in std::mem::take(&mut self.unsafe_names) {
+            for (index, event) in names.into_iter().enumerate() {
                 if survives(dice) {
+                    (&folder, index).hash(&mut survivors);
                     self.make_safe(&event);
                 }
             }
@@ -238,14 +264,17 @@ impl<M: Clone> Safe<M> {
                     let end = ((at / SECTOR + 1) * SECTOR).min(offset + bytes.len());
                     let sector = &bytes[at - offset..end - offset];
                     if survives(dice) {
+                        let content = Arc::make_mut(&mut self.contents[file]);
                         // One in eight is torn: the rest of it is garbage.
-                        if dice.below(8) == 0 {
+                        let torn_from = (dice.below(8) == 0).then(|| dice.below(sector.len()));
+                        (file, at, torn_from).hash(&mut survivors);
+                        if let Some(from) = torn_from {
+                            let mut garbage = Dice((file + at + from) as u64);
                             let mut torn = sector.to_vec();
-                            let from = dice.below(torn.len());
-                            torn[from..].iter_mut().for_each(|byte| *byte = dice.next() as u8);
-                            put(&mut self.contents[file], at, &torn);
+                            torn[from..].iter_mut().for_each(|byte| *byte = garbage.next() as u8);
+                            put(content, at, &torn);
                         } else {
-                            put(&mut self.contents[file], at, sector);
+                            put(content, at, sector);
                         }
                     }
                     at = end;
@@ -258,6 +287,7 @@ impl<M: Clone> Safe<M> {
         };
         self.names.retain(|path, _| there(path));
         self.folders.retain(there);
+        survivors.finish()
     }
 }
 
@@ -312,7 +342,7 @@ impl<M: Clone + std::fmt::Debug + Send + 'static> Disk for SimDisk<M> {
         let mut inner = self.0.lock().unwrap();
         inner.grow()?;
         let file = inner.contents.len();
-        inner.contents.push(Vec::new());
+        inner.contents.push(Arc::default());
         inner.names.insert(path.to_owned(), file);
         inner.events.push(Event::Create(path.to_owned(), file));
         Ok(Box::new(SimFile { disk: self.clone(), file }))
@@ -320,7 +350,7 @@ impl<M: Clone + std::fmt::Debug + Send + 'static> Disk for SimDisk<M> {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let inner = self.0.lock().unwrap();
-        Ok(inner.contents[inner.find(path)?].clone())
+        Ok(inner.contents[inner.find(path)?].to_vec())
     }
 
     fn read_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> io::Result<Vec<Vec<u8>>> {
@@ -337,7 +367,7 @@ impl<M: Clone + std::fmt::Debug + Send + 'static> Disk for SimDisk<M> {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let inner = self.0.lock().unwrap();
-        let within = inner.names.keys().filter(|name| name.parent() == Some(path));
+        let within = inner.names.keys().chain(&inner.folders).filter(|name| name.parent() == Some(path));
         Ok(within.map(|name| name.file_name().unwrap().to_str().unwrap().to_owned()).collect())
     }
 
@@ -379,7 +409,7 @@ impl<M: Clone + Send> Write for SimFile<M> {
         let result = inner.grow();
         let written = if result.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
         let offset = inner.contents[self.file].len();
-        inner.contents[self.file].extend_from_slice(written);
+        Arc::make_mut(&mut inner.contents[self.file]).extend_from_slice(written);
         inner.events.push(Event::Write(self.file, offset, written.to_vec()));
         result.map(|()| bytes.len())
     }
