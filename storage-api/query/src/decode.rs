@@ -14,7 +14,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use tag_encoder::{NameId, OVERFLOW_NAME, WritersSnapshot};
 
-use crate::view::{OVERFLOWED_ATTRIBUTE, Source, TableView};
+use crate::view::{OVERFLOWED_ATTRIBUTE, Source, TRANSPORT, TableView, UNIX, UnixColumns};
 
 /// Turns stored batches into what users see. Each distinct value of a batch is looked up and written once.
 #[derive(Debug)]
@@ -75,10 +75,22 @@ impl Decoder {
                 let array = stored(*index)?.as_binary_opt::<i32>().ok_or_else(missing)?;
                 Arc::new(identifiers(array))
             }
-            Source::Address { address, port } => {
+            Source::Address { address, port, unix } => {
                 let addresses = stored(*address)?.as_fixed_size_binary_opt().ok_or_else(missing)?;
                 let ports = port.map(stored).transpose()?.and_then(|array| array.as_primitive_opt::<UInt16Type>());
-                Arc::new(address_column(addresses, ports))
+                let paths = match unix {
+                    None => None,
+                    Some(UnixColumns { transport, path }) => {
+                        let transports = stored(*transport)?.as_primitive_opt::<UInt32Type>().ok_or_else(missing)?;
+                        let paths = stored(*path)?.as_string_opt().ok_or_else(missing)?;
+                        Some((unix_rows(transports, &rows(TRANSPORT)?, names), paths))
+                    }
+                };
+                Arc::new(address_column(
+                    addresses,
+                    ports,
+                    paths.as_ref().map(|(rows, paths)| (rows.as_slice(), *paths)),
+                ))
             }
             Source::Nanoseconds(index) => {
                 let times = stored(*index)?.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(missing)?;
@@ -219,7 +231,22 @@ pub(crate) fn ip_of(bytes: [u8; 16]) -> IpAddr {
     address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
-fn address_column(addresses: &FixedSizeBinaryArray, ports: Option<&UInt16Array>) -> DictionaryArray<UInt32Type> {
+/// Of which rows the addresses are those of Unix sockets.
+fn unix_rows(transports: &UInt32Array, rows: &Rows<'_>, names: &WritersSnapshot) -> Vec<bool> {
+    let mut known: HashMap<(u16, u32), bool> = HashMap::new();
+    let each = transports.iter().enumerate().map(|(row, id)| {
+        let key = (rows.writer(row), id?);
+        Some(*known.entry(key).or_insert_with(|| name_of(names, key.0, TRANSPORT, key.1) == UNIX))
+    });
+    each.map(Option::unwrap_or_default).collect()
+}
+
+/// Addresses as text; those of Unix sockets by their paths, or by their inodes, which stand in the lower half.
+fn address_column(
+    addresses: &FixedSizeBinaryArray,
+    ports: Option<&UInt16Array>,
+    unix: Option<(&[bool], &StringArray)>,
+) -> DictionaryArray<UInt32Type> {
     let mut texts = Texts::new(addresses.len());
     for row in 0..addresses.len() {
         let bytes = addresses.is_valid(row).then(|| <[u8; 16]>::try_from(addresses.value(row)).ok()).flatten();
@@ -227,6 +254,13 @@ fn address_column(addresses: &FixedSizeBinaryArray, ports: Option<&UInt16Array>)
             texts.push_null();
             continue;
         };
+        if let Some((_, paths)) = unix.filter(|(rows, _)| rows.get(row).copied().unwrap_or_default()) {
+            texts.push_text(match paths.is_valid(row) {
+                true => format!("unix:{}", paths.value(row)),
+                false => format!("unix:[{}]", u128::from_be_bytes(bytes) as u64),
+            });
+            continue;
+        }
         let port = ports.filter(|ports| ports.is_valid(row)).map(|ports| ports.value(row));
         texts.push((bytes, port), || match (ip_of(bytes), port) {
             (address, None) => address.to_string(),

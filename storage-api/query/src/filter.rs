@@ -149,8 +149,8 @@ impl Translator<'_> {
                 let overflowed = Predicate::eq(self.view.stored(*ids).name(), NameId::OVERFLOW.0);
                 (Predicate::Or(vec![self.has_key(*ids, keys), overflowed]), false)
             }
-            Source::Address { address, port } => {
-                let each = values.iter().map(|value| self.address(*address, *port, value));
+            Source::Address { address, port, unix } => {
+                let each = values.iter().map(|value| self.address(*address, *port, unix.is_some(), value));
                 (Predicate::Or(each.collect::<Option<_>>()?), true)
             }
             source => {
@@ -201,7 +201,8 @@ impl Translator<'_> {
         Predicate::Or(any)
     }
 
-    fn address(&self, address: usize, port: Option<usize>, value: &ScalarValue) -> Option<Predicate> {
+    /// Rows with this address; none if rows of Unix sockets, which have port 0, may have the same.
+    fn address(&self, address: usize, port: Option<usize>, unix: bool, value: &ScalarValue) -> Option<Predicate> {
         let text = text_of(value)?;
         let stored = |index: usize| self.view.stored(index).name();
         let matches = |ip: IpAddr| {
@@ -214,7 +215,7 @@ impl Translator<'_> {
         match port {
             None => text.parse().ok().map(matches),
             Some(port) => {
-                let socket: SocketAddr = text.parse().ok()?;
+                let socket: SocketAddr = text.parse().ok().filter(|socket: &SocketAddr| !unix || socket.port() != 0)?;
                 Some(Predicate::And(vec![matches(socket.ip()), Predicate::eq(stored(port), socket.port())]))
             }
         }

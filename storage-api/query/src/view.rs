@@ -30,11 +30,22 @@ pub(crate) enum Source {
     /// Identifiers of bytes, as text.
     Identifier(usize),
     /// An address as text, with its port if it has one.
-    Address { address: usize, port: Option<usize> },
+    Address { address: usize, port: Option<usize>, unix: Option<UnixColumns> },
     /// A time as nanoseconds.
     Nanoseconds(usize),
 }
 
+/// What tells of an address whether it is a Unix socket's, and of which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnixColumns {
+    /// Ids of the dictionary [`TRANSPORT`].
+    pub(crate) transport: usize,
+    pub(crate) path: usize,
+}
+
+/// The dictionary, and the column, in which [`UNIX`] says that an address is the inode of a Unix socket.
+pub(crate) const TRANSPORT: &str = "transport";
+pub(crate) const UNIX: &str = "unix";
 /// Texts that found no integer: the column of this name maps a column's name to the text.
 pub(crate) const OVERFLOW_COLUMN: &str = "overflow";
 /// An attribute whose key found no integer stands in the overflow column under this prefix and its key.
@@ -58,7 +69,9 @@ impl TableView {
             let side = column.name.strip_suffix("_address").filter(|_| column.kind == ColumnKind::Address);
             if let Some(side) = side.filter(|side| place(side).is_none()) {
                 let port = place(&format!("{side}_port"));
-                let source = Source::Address { address: index, port };
+                let unix = place(TRANSPORT).zip(place(&format!("{side}_path")));
+                let unix = unix.map(|(transport, path)| UnixColumns { transport, path });
+                let source = Source::Address { address: index, port, unix };
                 made.push((Field::new(side, text_type(), column.nullable), source));
             }
         }
@@ -92,9 +105,13 @@ impl TableView {
                     stored.extend(self.writer);
                     stored.extend(self.overflow);
                 }
-                Source::Address { address, port } => {
+                Source::Address { address, port, unix } => {
                     stored.push(*address);
                     stored.extend(*port);
+                    if let Some(UnixColumns { transport, path }) = unix {
+                        stored.extend([*transport, *path]);
+                        stored.extend(self.writer);
+                    }
                 }
             }
         }
@@ -128,7 +145,7 @@ fn seen(index: usize, column: &ColumnDefinition) -> (DataType, Source) {
             (named_map(), Source::NamedKeys { map: index, dictionary: Arc::from(dictionary.as_str()) })
         }
         (ColumnKind::Binary, DataType::Binary) => (DataType::Utf8, Source::Identifier(index)),
-        (ColumnKind::Address, _) => (text_type(), Source::Address { address: index, port: None }),
+        (ColumnKind::Address, _) => (text_type(), Source::Address { address: index, port: None, unix: None }),
         (_, data_type) => (data_type.clone(), Source::Stored(index)),
     }
 }

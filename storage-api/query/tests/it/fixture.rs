@@ -201,21 +201,26 @@ impl Fixture {
     /// The answer as lines of values joined by `|`, NULL as `-`.
     pub(crate) async fn lines(&self, sql: &str) -> Vec<String> {
         let batches = self.batches(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let options = FormatOptions::default().with_null("-");
-        let mut lines = Vec::new();
-        for batch in batches {
-            let columns: Vec<_> =
-                batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-            for row in 0..batch.num_rows() {
-                lines.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"));
-            }
-        }
-        lines
+        lines_of(&batches)
     }
 
     pub(crate) async fn error(&self, sql: &str) -> QueryError {
         self.batches(sql).await.expect_err(sql)
     }
+}
+
+/// A line for each row.
+pub(crate) fn lines_of(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::default().with_null("-");
+    let mut lines = Vec::new();
+    for batch in batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            lines.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"));
+        }
+    }
+    lines
 }
 
 /// As in every dictionary.

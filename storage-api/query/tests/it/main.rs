@@ -6,3 +6,4 @@ mod bounds;
 mod errors;
 mod fixture;
 mod histograms;
+mod unix;
