@@ -4,6 +4,7 @@
 mod budget;
 mod disk;
 mod embedded;
+mod encoding;
 mod error;
 mod flush;
 mod footers;
