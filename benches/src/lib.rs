@@ -12,6 +12,8 @@ pub mod parsers;
 mod plot;
 pub mod readers;
 mod report;
+#[cfg(feature = "store")]
+pub mod store;
 mod timing;
 pub mod tracer;
 pub mod traffic;
@@ -23,5 +25,11 @@ pub use timing::{cpu_time, fastest};
 pub type Suite = (&'static str, fn(bool) -> anyhow::Result<Report>);
 
 /// Every suite.
-pub const SUITES: &[Suite] =
-    &[("flow", flow::run), ("scaling", flow::scaling::run), ("parsers", parsers::run), ("tracer", tracer::run)];
+pub const SUITES: &[Suite] = &[
+    ("flow", flow::run),
+    ("scaling", flow::scaling::run),
+    ("parsers", parsers::run),
+    ("tracer", tracer::run),
+    #[cfg(feature = "store")]
+    ("storage", store::run),
+];

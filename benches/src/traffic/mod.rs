@@ -14,6 +14,8 @@ mod zipf;
 
 pub use file::CapturedTraffic;
 pub use quiet::{Quiet, Shape};
+pub(crate) use zipf::Zipf;
+
 pub use tally::{Calls, PROTOCOLS, Tally};
 
 use etherparse::TcpHeader;
@@ -25,7 +27,6 @@ use fastrand::Rng;
 use conversation::{ACK, Conversation, Event, FIN, PSH, Planned, RST, SYN, Topic};
 use frame::{CLIENT, Header, Hosts, Route, SERVER, Wrap};
 use messages::{Class, Resources};
-use zipf::Zipf;
 
 /// How much traffic.
 #[derive(Clone, Copy, Debug)]

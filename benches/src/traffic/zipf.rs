@@ -3,10 +3,10 @@
 use fastrand::Rng;
 
 /// Draws positions by their popularity.
-pub(super) struct Zipf(Vec<f64>);
+pub(crate) struct Zipf(Vec<f64>);
 
 impl Zipf {
-    pub(super) fn new(things: usize) -> Self {
+    pub(crate) fn new(things: usize) -> Self {
         let mut sum = 0.0;
         let sums = (1..=things).map(|place| {
             sum += 1.0 / place as f64;
@@ -15,7 +15,7 @@ impl Zipf {
         Self(sums.collect())
     }
 
-    pub(super) fn any(&self, rng: &mut Rng) -> usize {
+    pub(crate) fn any(&self, rng: &mut Rng) -> usize {
         let most = self.0.last().copied().unwrap_or_default();
         let drawn = rng.f64() * most;
         self.0.partition_point(|sum| *sum <= drawn)

@@ -7,6 +7,7 @@ mod budget;
 mod check;
 mod disk;
 mod embedded;
+mod encoding;
 mod error;
 mod expire;
 mod flush;

@@ -25,6 +25,7 @@ use parquet::schema::types::ColumnPath;
 use storage_api::{ColumnKind, TableDefinition};
 
 use crate::DiskFile;
+use crate::encoding::is_diverse;
 use crate::error::Failure;
 use crate::manifest::{FileEntry, TailEntry};
 use crate::state::{DataFile, Shared};
@@ -58,7 +59,7 @@ pub(crate) fn write(
     let file = disk.create(&aside).map_err(|error| fail(&error))?;
     let sink = Summed { file, bytes: 0, crc: 0, blocks: Vec::new(), tail: None };
     let write = || {
-        let mut writer = ArrowWriter::try_new(sink, rows.schema(), Some(properties(table, rows.num_rows())))?;
+        let mut writer = ArrowWriter::try_new(sink, rows.schema(), Some(properties(table, rows)))?;
         writer.write(rows)?;
         // All but the tail is on its way now, so that the tail can hold its checksums.
         writer.flush()?;
@@ -95,9 +96,9 @@ pub(crate) fn write(
     }
 }
 
-/// Sorted, compressed, with statistics for skipping. Floats have none: those of Parquet leave NaN out, and a filter that
-/// NaN passes would lose it. Bloom filters for binary columns, which hold the ids of traces and spans.
-fn properties(table: &TableDefinition, rows: usize) -> WriterProperties {
+/// Sorted, compressed, numbers that do not repeat byte by byte, with statistics for skipping. Floats have none: those of
+/// Parquet leave NaN out, and a filter that NaN passes would lose it. Bloom filters for binary columns, which hold the ids of traces and spans.
+fn properties(table: &TableDefinition, rows: &RecordBatch) -> WriterProperties {
     let level = ZstdLevel::try_new(LEVEL).unwrap_or_default();
     let ascending = |&index: &usize| SortingColumn { column_idx: index as i32, descending: false, nulls_first: true };
     let sorting = table.sort_indices().iter().map(ascending);
@@ -111,17 +112,20 @@ fn properties(table: &TableDefinition, rows: usize) -> WriterProperties {
     }
     for column in table.columns() {
         let path = ColumnPath::from(column.name.as_str());
+        if rows.column_by_name(&column.name).is_some_and(|values| is_diverse(values)) {
+            // Each of a number's bytes by itself: the high ones of neighbours are alike.
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path.clone(), Encoding::BYTE_STREAM_SPLIT);
+        }
         properties = match (&column.kind, &column.data_type) {
             (_, DataType::Float32 | DataType::Float64) => {
                 properties.set_column_statistics_enabled(path, EnabledStatistics::None)
             }
-            (ColumnKind::Time | ColumnKind::Duration, _) => properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
             (ColumnKind::Binary, _) => properties
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE)
-                .set_column_bloom_filter_max_ndv(path, rows.clamp(64, ROW_GROUP) as u64),
+                .set_column_bloom_filter_max_ndv(path, rows.num_rows().clamp(64, ROW_GROUP) as u64),
             _ => properties,
         };
     }
