@@ -19,7 +19,9 @@ const SPEAK: Duration = Duration::from_secs(2);
 pub async fn check(options: CheckOptions) -> Result<(), Failure> {
     let at = match (options.storage, options.data) {
         (Some(StoreAt::Embedded(at)), _) => at,
-        (Some(StoreAt::Memory), _) => return Err(Failure::usage("only an embedded store can be checked")),
+        (Some(StoreAt::Memory | StoreAt::ClickHouse(_)), _) => {
+            return Err(Failure::usage("only an embedded store can be checked"));
+        }
         (None, Some(directory)) => EmbeddedAt::new(directory),
         (None, None) => return Err(Failure::usage("say what to check with --data DIR")),
     };
