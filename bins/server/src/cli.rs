@@ -43,7 +43,7 @@ pub struct RunOptions {
     /// Directory in which everything is kept; made if it is not there.
     #[arg(long, value_name = "DIR", required_unless_present = "storage")]
     pub data: Option<PathBuf>,
-    /// Where rows are kept: embedded:///DIR (which --data DIR is short for), clickhouse://[USER[:PASSWORD]@]HOST[:8123]/DATABASE[?cluster=NAME]
+    /// Where rows are kept: embedded:///DIR (which --data DIR is short for), clickhouse://USER:PASSWORD@HOST:8123/DATABASE?cluster=NAME
     /// or memory:// (gone at the end). Settings of the first follow a question mark: durability=memory|os|disk, memory=256MiB,
     /// flush_after=60s, sealed=s3://BUCKET/PREFIX.
     #[arg(long, value_name = "URL", conflicts_with = "data")]
