@@ -105,7 +105,7 @@ fn a_store_is_named_by_a_url() {
     let url = "embedded:///data?durability=os&memory=512MiB&flush_after=5s&sealed=s3://rows/one";
     assert_eq!(parse(url), Ok(StoreAt::Embedded(at)));
     for (wrong, said) in [
-        ("redis://x", "expected memory:// or embedded:///DIR"),
+        ("redis://x", "expected embedded:///DIR, clickhouse://HOST:8123/DATABASE or memory://"),
         ("embedded://data", "expected embedded:///DIR with a whole path"),
         ("embedded:///", "names no directory"),
         ("embedded:///x?durability=tape", "expected memory, os or disk"),
